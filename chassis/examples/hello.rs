@@ -1,0 +1,88 @@
+//! The smallest service on the chassis, which the tests of the chassis run as a process.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use chassis::db::Migrations;
+use chassis::hal::{BaseUrl, Resource};
+use chassis::{App, Problem, Runtime, Service, Settings, TaskError};
+use serde_json::json;
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+const SERVICE: Service = Service {
+    name: "hello",
+    about: "Says hello.",
+    public_port: 8089,
+    internal_port: 9089,
+};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("examples/migrations");
+
+fn main() -> ExitCode {
+    chassis::run(SERVICE, build)
+}
+
+async fn build(_settings: Settings, runtime: Runtime) -> anyhow::Result<App> {
+    let (holding, ending) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    end_on_request(&runtime, Arc::clone(&ending));
+
+    let pool = runtime.pool.clone();
+    let held = Arc::clone(&holding);
+    let public = Router::new()
+        .route(
+            "/greetings",
+            get(async move |base: BaseUrl| greetings(&pool, &base).await),
+        )
+        .route("/held", get(async move || hold(&holding).await));
+    let internal = Router::new()
+        .route(
+            "/held",
+            get(async move || Json(json!({"held": held.load(Ordering::SeqCst)}))),
+        )
+        .route("/end", post(async move || ending.notify_one()));
+    Ok(App {
+        public,
+        internal,
+        migrators: vec![Migrations {
+            table: "_sqlx_migrations",
+            migrator: &MIGRATIONS,
+        }],
+    })
+}
+
+async fn greetings(pool: &PgPool, base: &BaseUrl) -> Result<Resource<serde_json::Value>, Problem> {
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM greeting")
+        .fetch_one(pool)
+        .await?;
+    Ok(Resource::new(
+        "greetings",
+        base.href("/greetings"),
+        json!({"count": count}),
+    ))
+}
+
+/// Answers when the process gets SIGUSR1.
+async fn hold(holding: &AtomicUsize) -> Result<(), Problem> {
+    let mut release = signal(SignalKind::user_defined1()).map_err(|error| Problem::internal(&error))?;
+    holding.fetch_add(1, Ordering::SeqCst);
+    release.recv().await;
+    Ok(())
+}
+
+fn end_on_request(runtime: &Runtime, ending: Arc<Notify>) {
+    runtime.supervisor.spawn("ender", move |token| {
+        let ending = Arc::clone(&ending);
+        async move {
+            tokio::select! {
+                () = token.cancelled() => Ok(()),
+                () = ending.notified() => Err(TaskError::Fatal(anyhow::anyhow!("told to end"))),
+            }
+        }
+    });
+}

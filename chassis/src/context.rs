@@ -1,0 +1,32 @@
+//! What a use case wants to know about the request that caused it.
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+
+use crate::http::RequestState;
+use crate::{Principal, Problem, TraceParent};
+
+/// What a use case wants to know about the request that caused it.
+#[derive(Debug, Clone)]
+pub struct RequestContext {
+    /// Who asks.
+    pub principal: Principal,
+    /// The trace, with this request as the parent of what it causes.
+    pub trace_parent: TraceParent,
+    /// The request's id: the client's, or a new one.
+    pub request_id: String,
+}
+
+impl<S: Sync> FromRequestParts<S> for RequestContext {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let principal = Principal::from_request_parts(parts, state).await?;
+        let request = RequestState::of(parts)?;
+        Ok(Self {
+            principal,
+            trace_parent: request.trace_parent,
+            request_id: request.request_id.to_string(),
+        })
+    }
+}

@@ -1,0 +1,41 @@
+//! The HTTP surface: two listeners, health, and the layers around every route.
+
+mod body;
+mod edge;
+mod health;
+mod observe;
+mod request_id;
+mod server;
+mod state;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+
+pub(crate) use server::{Servers, listener};
+pub use state::Limits;
+pub(crate) use state::{RequestState, ServerState};
+
+use crate::Lifecycle;
+
+/// The routes that the chassis adds. They answer before the start-up is over.
+const OPERATIONAL_ROUTES: [&str; 4] = ["/livez", "/readyz", "/actuator/health", "/metrics"];
+
+/// Puts the layers of a service around a router: request ids, traces, metrics, timeouts, problems.
+pub(crate) fn layered(router: Router, state: Arc<ServerState>) -> Router {
+    router.layer(from_fn_with_state(state, edge::edge))
+}
+
+/// A router with the very same layers as in a running service and default settings, for tests.
+pub fn test_router(app: Router) -> Router {
+    test_router_with(app, Limits::default())
+}
+
+/// As [`test_router`], with other limits.
+pub fn test_router_with(app: Router, limits: Limits) -> Router {
+    layered(
+        app,
+        Arc::new(ServerState::for_tests(limits, Lifecycle::started())),
+    )
+}

@@ -1,0 +1,91 @@
+//! What is logged and measured of a request. Routes, not paths: a path may hold personal data.
+
+use std::time::Instant;
+
+use axum::extract::MatchedPath;
+use http::{Method, StatusCode};
+use metrics::{counter, histogram};
+use tracing::Span;
+
+use super::OPERATIONAL_ROUTES;
+use crate::TraceParent;
+
+/// A request under observation.
+pub(super) struct Observation {
+    began: Instant,
+    method: &'static str,
+    route: Option<MatchedPath>,
+    span: Span,
+}
+
+impl Observation {
+    pub(super) fn begin(
+        method: &Method,
+        route: Option<&MatchedPath>,
+        request_id: &str,
+        trace_parent: TraceParent,
+    ) -> Self {
+        let method = method_label(method);
+        let span = tracing::info_span!(
+            "request",
+            method,
+            route = route_label(route),
+            request_id,
+            trace_id = trace_parent.trace_id(),
+        );
+        Self {
+            began: Instant::now(),
+            method,
+            route: route.cloned(),
+            span,
+        }
+    }
+
+    pub(super) fn span(&self) -> Span {
+        self.span.clone()
+    }
+
+    /// A success is logged at DEBUG only: this is a busy service, and the metrics count it. So is a probe, which comes
+    /// every few seconds and logs by itself what is wrong.
+    pub(super) fn end(self, status: StatusCode) {
+        let elapsed = self.began.elapsed();
+        let _entered = self.span.enter();
+        let latency_ms = elapsed.as_micros() as f64 / 1_000.0;
+        let code = status.as_u16();
+        match code {
+            _ if self.is_probe() => tracing::debug!(status = code, latency_ms, "probe answered"),
+            500.. => tracing::warn!(status = code, latency_ms, "request failed"),
+            400..500 => tracing::info!(status = code, latency_ms, "request refused"),
+            _ => tracing::debug!(status = code, latency_ms, "request answered"),
+        }
+        let route = route_label(self.route.as_ref()).to_owned();
+        histogram!("http_request_duration_seconds", "method" => self.method, "route" => route.clone())
+            .record(elapsed);
+        counter!("http_requests_total", "method" => self.method, "route" => route, "status" => code.to_string())
+            .increment(1);
+    }
+
+    fn is_probe(&self) -> bool {
+        self.route
+            .as_ref()
+            .is_some_and(|route| OPERATIONAL_ROUTES.contains(&route.as_str()))
+    }
+}
+
+fn route_label(route: Option<&MatchedPath>) -> &str {
+    route.map_or("unmatched", MatchedPath::as_str)
+}
+
+/// A client may invent methods; metrics must not grow with them.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}

@@ -1,0 +1,35 @@
+//! The microservice chassis: everything a service of this system has in common with the others.
+//!
+//! A service hands [`run`] a [`Service`] description and a function that builds its [`App`] from its settings and
+//! the [`Runtime`]. The chassis parses the settings, starts logs and metrics, connects to Postgres, migrates, serves
+//! the public and the internal listener, supervises the background tasks and shuts all of it down gracefully.
+
+pub mod cli;
+mod context;
+pub mod db;
+pub mod error;
+pub mod extract;
+pub mod hal;
+pub mod http;
+mod lifecycle;
+pub mod metrics;
+pub mod principal;
+pub mod problem;
+mod run;
+mod service;
+pub mod settings;
+mod shutdown;
+pub mod supervisor;
+mod telemetry;
+pub mod trace;
+pub mod wire;
+
+pub use context::RequestContext;
+pub use lifecycle::Lifecycle;
+pub use principal::Principal;
+pub use problem::{FieldError, Problem};
+pub use run::{run, serve};
+pub use service::{App, Runtime, Service};
+pub use settings::{Settings, Validate};
+pub use supervisor::{Supervisor, TaskError};
+pub use trace::TraceParent;

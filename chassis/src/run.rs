@@ -1,0 +1,131 @@
+//! The one start-up path of all services.
+
+use std::future::Future;
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+
+use crate::cli::{self, Parsed};
+use crate::error::chain;
+use crate::http::{ServerState, Servers, listener};
+use crate::shutdown::{Signals, shut_down};
+use crate::{App, Lifecycle, Runtime, Service, Settings, Supervisor, Validate, db, metrics, telemetry};
+
+/// Runs a service: the whole of its `main`. Returns when the process has been told to stop, or cannot go on.
+///
+/// Exit codes: 0 after a graceful shutdown, 1 after a fatal error or an ungraceful shutdown, 2 for a wrong setting.
+pub fn run<C, F, Fut>(service: Service, build: F) -> ExitCode
+where
+    C: Args + AsRef<Settings> + Validate,
+    F: FnOnce(C, Runtime) -> Fut,
+    Fut: Future<Output = anyhow::Result<App>>,
+{
+    match cli::parse::<C>(&service, std::env::args_os()) {
+        Ok(Parsed::Run(config)) => serve(service, config, build),
+        Ok(Parsed::Answer(text)) => {
+            // Nobody is left to be told when standard output is closed.
+            let _ = write!(std::io::stdout(), "{text}");
+            ExitCode::SUCCESS
+        }
+        Err(line) => {
+            eprintln!("{}: {line}", service.name);
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// As [`run`], with settings that have been parsed and validated already.
+pub fn serve<C, F, Fut>(service: Service, config: C, build: F) -> ExitCode
+where
+    C: AsRef<Settings>,
+    F: FnOnce(C, Runtime) -> Fut,
+    Fut: Future<Output = anyhow::Result<App>>,
+{
+    if let Err(error) = telemetry::start(config.as_ref()) {
+        eprintln!(
+            "{}: cannot start logging: {}",
+            service.name,
+            chain(error.as_ref())
+        );
+        return ExitCode::FAILURE;
+    }
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(live(service, config, build));
+            runtime.shutdown_background();
+            outcome
+        });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = chain(error.as_ref()), "{} ends", service.name);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// From the first connection to the last.
+async fn live<C, F, Fut>(service: Service, config: C, build: F) -> anyhow::Result<()>
+where
+    C: AsRef<Settings>,
+    F: FnOnce(C, Runtime) -> Fut,
+    Fut: Future<Output = anyhow::Result<App>>,
+{
+    let mut signals = Signals::listen()?;
+    let settings = Arc::new(config.as_ref().clone());
+    let runtime = Runtime {
+        service,
+        pool: db::pool(&settings, &service).context("cannot use the database URL")?,
+        settings,
+        supervisor: Supervisor::new(),
+        lifecycle: Lifecycle::default(),
+    };
+    let app = build(config, runtime.clone())
+        .await
+        .context("cannot build the service")?;
+    let servers = listen(&runtime, &app).await?;
+
+    let outcome = tokio::select! {
+        biased;
+        signal = signals.next() => {
+            tracing::info!(signal, "shutting down");
+            Ok(())
+        }
+        error = runtime.supervisor.fatal() => Err(error),
+        error = servers.failure() => Err(error),
+        error = start_up(&runtime, &app) => Err(error),
+    };
+    let stopped = shut_down(&runtime, &servers, &mut signals, outcome.is_ok()).await;
+    outcome.and(stopped)
+}
+
+/// Opens both listeners, before anything is known of Postgres: a process that waits for it is alive.
+async fn listen(runtime: &Runtime, app: &App) -> anyhow::Result<Servers> {
+    let settings = &runtime.settings;
+    let public = listener(settings.listen).context("cannot open the public listener")?;
+    let internal = listener(settings.internal_listen).context("cannot open the internal listener")?;
+    let metrics = metrics::install(&runtime.service)?;
+    tokio::spawn(metrics::keep_up(metrics.clone()));
+    let state = Arc::new(ServerState::new(settings, runtime.lifecycle.clone()));
+    let servers = Servers::start(runtime, app, public, internal, state, metrics)?;
+    tracing::info!(public = %servers.public_address, internal = %servers.internal_address, "listening");
+    Ok(servers)
+}
+
+/// Migrates and starts the background tasks; returns only when that cannot be done.
+async fn start_up(runtime: &Runtime, app: &App) -> anyhow::Error {
+    if let Err(error) = db::prepare(&runtime.settings, &runtime.service, &app.migrators).await {
+        return error.into();
+    }
+    db::warm_up(&runtime.pool, &runtime.settings).await;
+    runtime.lifecycle.start();
+    runtime.supervisor.start();
+    tracing::info!("started");
+    std::future::pending().await
+}

@@ -1,0 +1,331 @@
+//! The life of a whole process: the example service `hello`, on a real Postgres.
+
+// Clippy does not see that helpers are tests, too.
+#![allow(clippy::panic, clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use local_stack::port::free_port;
+use local_stack::postgres::{Postgres, PostgresOptions};
+use local_stack::process::{ChildProcess, Signal};
+use local_stack::scratch::ScratchDir;
+use support::{Answer, Client, DEADLINE, ask, head, until};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Cargo builds the examples of a crate before it runs its tests.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.parent()
+        .and_then(Path::parent)
+        .unwrap()
+        .join("examples/hello")
+}
+
+struct Hello {
+    public: SocketAddr,
+    internal: SocketAddr,
+    process: ChildProcess,
+    log: PathBuf,
+    _scratch: ScratchDir,
+}
+
+impl Hello {
+    fn start(database_url: &str, arguments: &[&str]) -> Self {
+        let scratch = ScratchDir::new("hello").unwrap();
+        let log = scratch.path().join("log");
+        let public = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
+        let internal = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
+        let mut command = Command::new(program());
+        command
+            .env_clear()
+            .env("DATABASE_URL", database_url)
+            .env("LISTEN", public.to_string())
+            .env("INTERNAL_LISTEN", internal.to_string())
+            .args(arguments);
+        let process = ChildProcess::spawn("hello", command, &log, Signal::SIGKILL).unwrap();
+        Self {
+            public,
+            internal,
+            process,
+            log,
+            _scratch: scratch,
+        }
+    }
+
+    async fn start_ready(database_url: &str, arguments: &[&str]) -> Self {
+        let hello = Self::start(database_url, arguments);
+        hello.until_status("/readyz", 200).await;
+        hello
+    }
+
+    async fn until_status(&self, path: &str, status: u16) {
+        until(&format!("{path} answers {status}"), async || {
+            self.process.check_running().unwrap();
+            TcpStream::connect(self.public).await.is_ok() && self.get(path).await.status == status
+        })
+        .await;
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        ask(self.public, &format!("GET {path}"), &[]).await
+    }
+
+    async fn exit_code(&self) -> Option<i32> {
+        timeout(DEADLINE, self.process.exited())
+            .await
+            .expect("it does not end")
+            .code()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+async fn postgres() -> Postgres {
+    Postgres::start(PostgresOptions::default()).await.unwrap()
+}
+
+fn run(arguments: &[&str]) -> std::process::Output {
+    Command::new(program())
+        .env_clear()
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_wrong_setting_stops_it_with_one_line() {
+    let missing = run(&[]);
+    assert_eq!(missing.status.code(), Some(2));
+    let line = String::from_utf8(missing.stderr).unwrap();
+    assert!(
+        line.starts_with("hello: ") && line.contains("DATABASE_URL") && line.lines().count() == 1,
+        "{line}"
+    );
+
+    let public = run(&[
+        "--database-url=postgres://u:secret@localhost/db",
+        "--listen=0.0.0.0:1",
+    ]);
+    assert_eq!(public.status.code(), Some(2));
+    let line = String::from_utf8(public.stderr).unwrap();
+    assert!(
+        line.contains("--auth none") && line.lines().count() == 1,
+        "{line}"
+    );
+}
+
+#[test]
+fn it_tells_its_version_and_its_settings() {
+    assert!(
+        String::from_utf8(run(&["--version"]).stdout)
+            .unwrap()
+            .starts_with("hello 0.")
+    );
+    let help = run(&["--help"]);
+    assert!(help.status.success() && String::from_utf8(help.stdout).unwrap().contains("[env: LISTEN=]"));
+}
+
+#[tokio::test]
+async fn it_serves_once_it_has_migrated_and_ends_when_told() {
+    let postgres = postgres().await;
+    let hello = Hello::start_ready(&postgres.admin_url(), &[]).await;
+
+    let greetings = hello.get("/greetings").await;
+    assert_eq!(
+        (greetings.status, greetings.json()["count"].as_i64()),
+        (200, Some(0))
+    );
+    ask(hello.public, "BREW /nowhere", &[]).await;
+    let metrics = ask(hello.internal, "GET /metrics", &[]).await.body;
+    for part in [
+        r#"build_info{service="hello","#,
+        r#"http_requests_total{method="GET",route="/greetings",status="200"} 1"#,
+        r#"http_requests_total{method="other",route="unmatched",status="404"} 1"#,
+        r#"http_request_duration_seconds_bucket{method="GET",route="/greetings","#,
+        "process_resident_memory_bytes",
+    ] {
+        assert!(metrics.contains(part), "{part} is not in {metrics}");
+    }
+    assert_eq!(hello.get("/metrics").await.status, 404);
+    assert_eq!(hello.get("/actuator/health").await.json()["status"], "UP");
+
+    hello.process.signal(Signal::SIGTERM);
+    assert_eq!(hello.exit_code().await, Some(0), "{}", hello.log());
+}
+
+#[tokio::test]
+async fn it_is_alive_while_postgres_is_down_and_starts_when_it_is_there() {
+    let postgres = postgres().await;
+    postgres.stop().await;
+    let hello = Hello::start(&postgres.admin_url(), &[]);
+
+    hello.until_status("/livez", 200).await;
+    let readyz = hello.get("/readyz").await;
+    assert_eq!(
+        (readyz.status, readyz.json()["reason"].as_str()),
+        (503, Some("starting"))
+    );
+    let greetings = hello.get("/greetings").await;
+    assert_eq!(
+        (greetings.status, greetings.problem().as_str()),
+        (503, "try-again-later")
+    );
+    assert_eq!(greetings.header("retry-after"), Some("1"));
+
+    postgres.restart().await.unwrap();
+    hello.until_status("/greetings", 200).await;
+
+    postgres.kill().await;
+    hello.until_status("/readyz", 503).await;
+    assert_eq!(hello.get("/greetings").await.problem(), "try-again-later");
+    assert_eq!(hello.get("/livez").await.status, 200);
+
+    postgres.restart().await.unwrap();
+    hello.until_status("/readyz", 200).await;
+    hello.until_status("/greetings", 200).await;
+}
+
+#[tokio::test]
+async fn it_does_not_start_behind_its_migrations_when_it_may_not_migrate() {
+    let postgres = postgres().await;
+
+    let behind = Hello::start(&postgres.admin_url(), &["--no-migrate"]);
+    assert_eq!(behind.exit_code().await, Some(1));
+    assert!(
+        behind.log().contains("the database is behind: migration 1"),
+        "{}",
+        behind.log()
+    );
+
+    let migrated = Hello::start_ready(&postgres.admin_url(), &[]).await;
+    let beside = Hello::start_ready(&postgres.admin_url(), &["--no-migrate"]).await;
+    assert_eq!(beside.get("/greetings").await.status, 200);
+    drop(migrated);
+}
+
+#[tokio::test]
+async fn it_ends_when_a_background_task_cannot_go_on() {
+    let postgres = postgres().await;
+    let hello = Hello::start_ready(&postgres.admin_url(), &[]).await;
+
+    ask(hello.internal, "POST /end", &[]).await;
+
+    assert_eq!(hello.exit_code().await, Some(1));
+    assert!(
+        hello
+            .log()
+            .contains("background task ender cannot go on: told to end"),
+        "{}",
+        hello.log()
+    );
+}
+
+#[tokio::test]
+async fn it_ends_when_its_port_is_taken() {
+    let postgres = postgres().await;
+    let hello = Hello::start_ready(&postgres.admin_url(), &[]).await;
+    let taken = format!("--listen={}", hello.public);
+
+    let second = Hello::start(&postgres.admin_url(), &[taken.as_str()]);
+
+    assert_eq!(second.exit_code().await, Some(1));
+    assert!(
+        second
+            .log()
+            .contains(&format!("cannot listen on {}", hello.public)),
+        "{}",
+        second.log()
+    );
+}
+
+#[tokio::test]
+async fn requests_in_flight_are_finished_before_it_ends() {
+    let postgres = postgres().await;
+    let hello = Hello::start_ready(&postgres.admin_url(), &["--drain-ms=300"]).await;
+    let held = tokio::spawn(ask_owned(hello.public, "GET /held"));
+    until_counted(&hello, 1).await;
+
+    hello.process.signal(Signal::SIGTERM);
+    hello.until_status("/readyz", 503).await;
+    assert_eq!(hello.get("/readyz").await.json()["reason"], "draining");
+    assert_eq!(hello.get("/livez").await.status, 200);
+    until("no connection is accepted any more", async || {
+        TcpStream::connect(hello.public).await.is_err()
+    })
+    .await;
+    assert!(!held.is_finished() && hello.process.exit_status().is_none());
+    hello.process.signal(Signal::SIGUSR1);
+
+    assert_eq!(held.await.unwrap().status, 200);
+    assert_eq!(hello.exit_code().await, Some(0), "{}", hello.log());
+}
+
+#[tokio::test]
+async fn who_does_not_finish_in_time_is_named() {
+    let postgres = postgres().await;
+    let hello = Hello::start_ready(&postgres.admin_url(), &["--shutdown-grace-ms=100"]).await;
+    let _stuck = tokio::spawn(ask_owned(hello.public, "GET /held"));
+    until_counted(&hello, 1).await;
+
+    hello.process.signal(Signal::SIGINT);
+
+    assert_eq!(hello.exit_code().await, Some(1));
+    assert!(
+        hello
+            .log()
+            .contains("not finished: 1 HTTP connection(s), task ender"),
+        "{}",
+        hello.log()
+    );
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let postgres = postgres().await;
+    let hello = Hello::start_ready(&postgres.admin_url(), &["--drain-ms=600000"]).await;
+
+    hello.process.signal(Signal::SIGTERM);
+    hello.until_status("/readyz", 503).await;
+    hello.process.signal(Signal::SIGTERM);
+
+    assert_eq!(hello.exit_code().await, Some(1));
+    assert!(
+        hello.log().contains("stopped at once by a second SIGTERM"),
+        "{}",
+        hello.log()
+    );
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_arrive_closes_the_connection() {
+    let postgres = postgres().await;
+    let hello = Hello::start_ready(&postgres.admin_url(), &["--header-timeout-ms=100"]).await;
+    let mut client = Client::connect(hello.public).await;
+
+    client.send(&head("GET /greetings", "text/plain", 0)[..20]).await;
+
+    assert!(client.is_closed().await);
+    assert_eq!(hello.get("/greetings").await.status, 200);
+}
+
+async fn ask_owned(address: SocketAddr, line: &'static str) -> Answer {
+    ask(address, line, &[]).await
+}
+
+/// Waits until so many requests are being held.
+async fn until_counted(hello: &Hello, held: u64) {
+    until("a request is held", async || {
+        let answer = ask(hello.internal, "GET /held", &[]).await;
+        answer.json()["held"].as_u64() == Some(held)
+    })
+    .await;
+}

@@ -1,0 +1,52 @@
+//! Composition root.
+
+use chassis::db::Migrations;
+use chassis::{App, Runtime};
+use chrono::Utc;
+use shared_events::delivery::{Delivery, Wake, migrations};
+use shared_events::topic::Topic;
+use sqlx::migrate::Migrator;
+
+use crate::config::Config;
+use crate::http::{self, State};
+use crate::point_client::PointClient;
+use crate::policy::Policies;
+use crate::usecase::republish_withdrawals::republish_forever;
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// Puts the service together.
+///
+/// # Errors
+/// When the HTTP client cannot be made.
+pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
+    let point = PointClient::new(config.point_internal_url.clone(), config.forfeit_timeout())?;
+    let delivery = Delivery::new(&runtime, config.kafka);
+    let relay = delivery.publish();
+    delivery.subscribe(&[Topic::Message, Topic::Point], vec![relay.clone()], Policies);
+    start_republishing(&runtime, &relay);
+    let sagas = runtime.supervisor.tracker();
+    let state = State { pool: runtime.pool, relay, point, sagas, clock: Utc::now };
+    Ok(App { public: http::public(state), internal: axum::Router::new(), migrators: migrators() })
+}
+
+/// What has to be in the schema.
+#[must_use]
+pub fn migrators() -> Vec<Migrations> {
+    vec![
+        migrations::INBOX,
+        migrations::OUTBOX,
+        Migrations { table: "_sqlx_migrations", migrator: &MIGRATIONS },
+    ]
+}
+
+fn start_republishing(runtime: &Runtime, relay: &Wake) {
+    let (pool, relay) = (runtime.pool.clone(), relay.clone());
+    runtime.supervisor.spawn("republish-withdrawals", move |token| {
+        let (pool, relay) = (pool.clone(), relay.clone());
+        async move {
+            let republishing = republish_forever(&pool, &relay, Utc::now);
+            Ok(token.run_until_cancelled(republishing).await.unwrap_or(Ok(()))?)
+        }
+    });
+}

@@ -1,0 +1,134 @@
+//! `/members`: join, look up, withdraw.
+
+use axum::extract;
+use axum::http::StatusCode;
+use chassis::extract::{Json, Path};
+use chassis::hal::{BaseUrl, Collection, ListQuery, Resource};
+use chassis::wire::Integer;
+use chassis::{FieldError, Problem, RequestContext};
+use serde::{Deserialize, Serialize};
+use shared_events::event::MemberStatus;
+use shared_events::{MemberId, MembershipId, Provenance};
+use uuid::Uuid;
+
+use super::State;
+use super::error::{insert_refused, member_not_found};
+use crate::domain::{Member, Nickname, PhoneNo};
+use crate::store::members;
+use crate::usecase::join::{self, Applicant};
+use crate::usecase::withdraw;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MemberBody {
+    member_id: MemberId,
+    phone_no: String,
+    nickname: String,
+    member_status: MemberStatus,
+}
+
+fn resource(base: &BaseUrl, member: &Member) -> Resource<MemberBody> {
+    let member_id = member.member_id;
+    let body = MemberBody {
+        member_id,
+        phone_no: member.phone_no.as_str().to_owned(),
+        nickname: member.nickname.as_str().to_owned(),
+        member_status: member.status,
+    };
+    Resource::new("member", base.href(format_args!("/members/{member_id}")), body)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Application {
+    phone_no: String,
+    nickname: String,
+    member_id: Option<Integer>,
+    member_status: Option<String>,
+}
+
+impl TryFrom<Application> for Applicant {
+    type Error = Problem;
+
+    /// Names every field that is wrong, not just the first.
+    fn try_from(application: Application) -> Result<Self, Problem> {
+        let mut errors = Vec::new();
+        let phone_no = field("/phoneNo", application.phone_no.parse::<PhoneNo>(), &mut errors);
+        let nickname = field("/nickname", application.nickname.parse::<Nickname>(), &mut errors);
+        let member_id = application.member_id.map(|Integer(id)| MemberId::try_from(id)).transpose();
+        let member_id = field("/memberId", member_id, &mut errors);
+        if application.member_status.is_some_and(|status| status != MemberStatus::Ready.as_str()) {
+            errors.push(FieldError::new("/memberStatus", "a new member is READY; leave it out or say READY"));
+        }
+        match (phone_no, nickname, member_id) {
+            (Some(phone_no), Some(nickname), Some(member_id)) if errors.is_empty() => {
+                Ok(Self { member_id, phone_no, nickname })
+            }
+            _ => Err(Problem::invalid_request(errors)),
+        }
+    }
+}
+
+fn field<T, E: ToString>(pointer: &str, value: Result<T, E>, errors: &mut Vec<FieldError>) -> Option<T> {
+    value.map_err(|error| errors.push(FieldError::new(pointer, error.to_string()))).ok()
+}
+
+pub(super) async fn post(
+    extract::State(state): extract::State<State>,
+    context: RequestContext,
+    base: BaseUrl,
+    Json(application): Json<Application>,
+) -> Result<Resource<MemberBody>, Problem> {
+    let applicant = Applicant::try_from(application)?;
+    let membership_id = MembershipId(Uuid::now_v7());
+    let now = (state.clock)();
+    let member =
+        join::join(&state.pool, &state.relay, applicant, membership_id, &provenance(&context), now)
+            .await
+            .map_err(insert_refused)?;
+    Ok(resource(&base, &member).created())
+}
+
+pub(super) async fn get(
+    extract::State(state): extract::State<State>,
+    _context: RequestContext,
+    base: BaseUrl,
+    Path(member_id): Path<MemberId>,
+) -> Result<Resource<MemberBody>, Problem> {
+    let member = members::find(&state.pool, member_id).await?;
+    member.map(|member| resource(&base, &member)).ok_or_else(member_not_found)
+}
+
+pub(super) async fn list(
+    extract::State(state): extract::State<State>,
+    _context: RequestContext,
+    base: BaseUrl,
+    query: ListQuery,
+) -> Result<Collection<MemberBody>, Problem> {
+    let window = query.window();
+    let found = members::list(&state.pool, window.after, window.offset, window.limit).await?;
+    let total = if query.wants_total() { members::count(&state.pool).await? } else { 0 };
+    Ok(query.collection(&base, "/members", "members", found, total, |member| {
+        (member.member_id.get(), resource(&base, &member))
+    }))
+}
+
+pub(super) async fn delete(
+    extract::State(state): extract::State<State>,
+    context: RequestContext,
+    Path(member_id): Path<MemberId>,
+) -> Result<StatusCode, Problem> {
+    let sagas = state.sagas.clone();
+    let provenance = provenance(&context);
+    let saga = sagas.spawn(async move {
+        withdraw::withdraw(&state.pool, &state.relay, &state.point, member_id, &provenance, state.clock).await
+    });
+    match saga.await {
+        Ok(withdrawn) => withdrawn.map(|()| StatusCode::NO_CONTENT).map_err(Problem::from),
+        Err(panicked) => Err(Problem::internal(&panicked)),
+    }
+}
+
+fn provenance(context: &RequestContext) -> Provenance {
+    Provenance { actor: context.principal.actor(), traceparent: Some(context.trace_parent.to_string()) }
+}

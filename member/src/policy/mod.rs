@@ -1,0 +1,48 @@
+//! What member does when something happens elsewhere.
+
+mod message_ended;
+mod points_forfeited;
+
+use shared_events::delivery::{EventHandler, HandlerError, Outcome};
+use shared_events::{Envelope, Event};
+use sqlx::PgConnection;
+
+use crate::domain::{Transition, WelcomeOutcome};
+
+/// Member's policies.
+#[derive(Clone, Copy, Debug)]
+pub struct Policies;
+
+impl EventHandler for Policies {
+    async fn handle_in_tx(
+        &self,
+        tx: &mut PgConnection,
+        envelope: &Envelope,
+        event: Event,
+    ) -> Result<Outcome, HandlerError> {
+        let outcome = match event {
+            Event::MessageSent(sent) => {
+                let outcome = WelcomeOutcome::Sent;
+                message_ended::handle_in_tx(tx, envelope, sent.membership_id, sent.kind, outcome).await?
+            }
+            Event::MessageFailed(failed) => {
+                let outcome = WelcomeOutcome::Failed;
+                message_ended::handle_in_tx(tx, envelope, failed.membership_id, failed.kind, outcome).await?
+            }
+            Event::PointsForfeited(forfeited) => {
+                points_forfeited::handle_in_tx(tx, envelope, &forfeited).await?
+            }
+            _ => Outcome::Ignored,
+        };
+        Ok(outcome)
+    }
+}
+
+impl From<Transition> for Outcome {
+    fn from(transition: Transition) -> Self {
+        match transition {
+            Transition::Applied => Self::Applied,
+            Transition::AlreadyApplied => Self::AlreadyApplied,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Members in Postgres.
+
+use chrono::{DateTime, Utc};
+use shared_events::{MemberId, MembershipId};
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use crate::domain::Member;
+
+struct Row {
+    member_id: i64,
+    membership_id: Uuid,
+    phone_no: String,
+    nickname: String,
+    status: String,
+    version: i64,
+    joined_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for Member {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, Self::Error> {
+        Ok(Self {
+            member_id: decoded(MemberId::try_from(row.member_id))?,
+            membership_id: MembershipId(row.membership_id),
+            phone_no: decoded(row.phone_no.parse())?,
+            nickname: decoded(row.nickname.parse())?,
+            status: decoded(row.status.parse())?,
+            version: row.version,
+            joined_at: row.joined_at,
+        })
+    }
+}
+
+fn decoded<T, E: std::error::Error + Send + Sync + 'static>(result: Result<T, E>) -> sqlx::Result<T> {
+    result.map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// Why a member could not be stored.
+#[derive(Debug, thiserror::Error)]
+pub enum InsertError {
+    /// The memberId is taken.
+    #[error("the memberId is taken")]
+    MemberIdTaken,
+    /// The phone number belongs to a READY or NORMAL member.
+    #[error("the phone number is taken")]
+    PhoneTaken,
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for InsertError {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error().and_then(|error| error.constraint()) {
+            Some("member_pkey") => Self::MemberIdTaken,
+            Some("member_phone_no_key") => Self::PhoneTaken,
+            Some(_) | None => Self::Database(error),
+        }
+    }
+}
+
+/// Stores a new member. Waits for a withdrawal of the same memberId that is about to commit.
+pub async fn insert_in_tx(tx: &mut PgConnection, member: &Member) -> Result<(), InsertError> {
+    sqlx::query!(
+        "INSERT INTO member (member_id, membership_id, phone_no, nickname, status, version, joined_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        member.member_id.get(),
+        member.membership_id.0,
+        member.phone_no.as_str(),
+        member.nickname.as_str(),
+        member.status.as_str(),
+        member.version,
+        member.joined_at,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Stores the status and version of a member that is locked.
+pub async fn update_in_tx(tx: &mut PgConnection, member: &Member) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE member SET status = $2, version = $3 WHERE membership_id = $1",
+        member.membership_id.0,
+        member.status.as_str(),
+        member.version,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// A member, locked until the transaction ends.
+pub async fn lock_membership_in_tx(
+    tx: &mut PgConnection,
+    membership_id: MembershipId,
+) -> sqlx::Result<Option<Member>> {
+    sqlx::query_as!(
+        Row,
+        "SELECT member_id, membership_id, phone_no, nickname, status, version, joined_at
+         FROM member WHERE membership_id = $1 FOR UPDATE",
+        membership_id.0
+    )
+    .fetch_optional(tx)
+    .await?
+    .map(Member::try_from)
+    .transpose()
+}
+
+/// Removes a member. Returns its last version, or `None` when somebody else removed it first.
+pub async fn delete_in_tx(tx: &mut PgConnection, membership_id: MembershipId) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!("DELETE FROM member WHERE membership_id = $1 RETURNING version", membership_id.0)
+        .fetch_optional(tx)
+        .await
+}
+
+/// A member by id.
+pub async fn find(executor: impl PgExecutor<'_>, member_id: MemberId) -> sqlx::Result<Option<Member>> {
+    sqlx::query_as!(
+        Row,
+        "SELECT member_id, membership_id, phone_no, nickname, status, version, joined_at
+         FROM member WHERE member_id = $1",
+        member_id.get()
+    )
+    .fetch_optional(executor)
+    .await?
+    .map(Member::try_from)
+    .transpose()
+}
+
+/// Members by ascending id: those behind `after`, skipping `offset` of them.
+pub async fn list(
+    executor: impl PgExecutor<'_>,
+    after: i64,
+    offset: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<Member>> {
+    sqlx::query_as!(
+        Row,
+        "SELECT member_id, membership_id, phone_no, nickname, status, version, joined_at
+         FROM member WHERE member_id > $1 ORDER BY member_id OFFSET $2 LIMIT $3",
+        after,
+        offset,
+        limit
+    )
+    .fetch_all(executor)
+    .await?
+    .into_iter()
+    .map(Member::try_from)
+    .collect()
+}
+
+/// How many members there are.
+pub async fn count(executor: impl PgExecutor<'_>) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM member"#).fetch_one(executor).await
+}
+
+/// The next generated id that nobody chose.
+pub async fn next_free_id_in_tx(tx: &mut PgConnection) -> sqlx::Result<MemberId> {
+    loop {
+        let candidate = sqlx::query!(
+            r#"SELECT id AS "id!", EXISTS (SELECT FROM member WHERE member_id = id) AS "taken!"
+               FROM nextval('member_id_seq') AS id"#
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        if !candidate.taken {
+            return decoded(MemberId::try_from(candidate.id));
+        }
+    }
+}

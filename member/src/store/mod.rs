@@ -1,0 +1,4 @@
+//! SQL of the member service.
+
+pub mod members;
+pub mod tombstones;

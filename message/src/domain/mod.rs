@@ -1,0 +1,5 @@
+//! The rules of notifications. Pure: no database, network or clock.
+
+pub mod message;
+
+pub use message::{Delivery, Message, MessageStatus, PhoneNo, backoff, body};

@@ -1,0 +1,86 @@
+//! `/messages`: the notifications and how delivery went.
+
+use axum::extract;
+use chassis::extract::{Path, Query};
+use chassis::hal::{BaseUrl, Collection, ListQuery, Resource};
+use chassis::wire::Integer;
+use chassis::{FieldError, Problem, RequestContext};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use shared_events::MemberId;
+use shared_events::event::MessageKind;
+
+use super::State;
+use crate::domain::{Message, MessageStatus, PhoneNo};
+use crate::store::messages;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MessageBody {
+    message_id: i64,
+    member_id: MemberId,
+    kind: MessageKind,
+    phone_no: Option<String>,
+    message_status: MessageStatus,
+    reason: Option<String>,
+    attempts: i32,
+    queued_at: DateTime<Utc>,
+    finished_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Filter {
+    member_id: Option<Integer>,
+}
+
+fn resource(base: &BaseUrl, message: Message) -> Resource<MessageBody> {
+    let message_id = message.message_id;
+    let body = MessageBody {
+        message_id,
+        member_id: message.member_id,
+        kind: message.kind,
+        phone_no: message.phone_no.map(|PhoneNo(digits)| digits),
+        message_status: message.status,
+        reason: message.reason,
+        attempts: message.attempts,
+        queued_at: message.queued_at,
+        finished_at: message.finished_at,
+    };
+    Resource::new("message", base.href(format_args!("/messages/{message_id}")), body)
+}
+
+pub(super) async fn get(
+    extract::State(state): extract::State<State>,
+    _context: RequestContext,
+    base: BaseUrl,
+    Path(message_id): Path<i64>,
+) -> Result<Resource<MessageBody>, Problem> {
+    let message = messages::find(&state.pool, message_id).await?;
+    message
+        .map(|message| resource(&base, message))
+        .ok_or_else(|| Problem::not_found("message-not-found", "There is no such message."))
+}
+
+pub(super) async fn list(
+    extract::State(state): extract::State<State>,
+    _context: RequestContext,
+    base: BaseUrl,
+    query: ListQuery,
+    Query(filter): Query<Filter>,
+) -> Result<Collection<MessageBody>, Problem> {
+    let member_id = filter.member_id.map(|Integer(id)| MemberId::try_from(id)).transpose();
+    let member_id = member_id.map_err(|error| {
+        Problem::invalid_request(vec![FieldError::new("/memberId", error.to_string())])
+    })?;
+    let path = match member_id {
+        Some(member_id) => format!("/messages?memberId={member_id}"),
+        None => "/messages".to_owned(),
+    };
+    let window = query.window();
+    let found = messages::list(&state.pool, member_id, window.after, window.offset, window.limit).await?;
+    let total = if query.wants_total() { messages::count(&state.pool, member_id).await? } else { 0 };
+    Ok(query.collection(&base, &path, "messages", found, total, |message| {
+        (message.message_id, resource(&base, message))
+    }))
+}

@@ -1,0 +1,7 @@
+//! The message service.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chassis::run(message::SERVICE, message::app::build)
+}

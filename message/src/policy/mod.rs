@@ -1,0 +1,36 @@
+//! What message does when something happens elsewhere. Policies only queue; the worker sends.
+
+mod member_changed;
+mod member_withdrawn;
+
+use chrono::{DateTime, Utc};
+use shared_events::delivery::{EventHandler, HandlerError, Outcome};
+use shared_events::event::{MemberJoined, MemberStatusChanged};
+use shared_events::{Envelope, Event};
+use sqlx::PgConnection;
+
+/// Message's policies.
+#[derive(Clone, Copy, Debug)]
+pub struct Policies {
+    /// What time it is.
+    pub clock: fn() -> DateTime<Utc>,
+}
+
+impl EventHandler for Policies {
+    async fn handle_in_tx(
+        &self,
+        tx: &mut PgConnection,
+        envelope: &Envelope,
+        event: Event,
+    ) -> Result<Outcome, HandlerError> {
+        let now = (self.clock)();
+        let outcome = match event {
+            Event::MemberJoined(MemberJoined(state)) | Event::MemberStatusChanged(MemberStatusChanged(state)) => {
+                member_changed::handle_in_tx(tx, envelope, &state, now).await?
+            }
+            Event::MemberWithdrawn(withdrawn) => member_withdrawn::handle_in_tx(tx, &withdrawn, now).await?,
+            _ => Outcome::Ignored,
+        };
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,3 @@
+//! SQL of the message service.
+
+pub mod messages;

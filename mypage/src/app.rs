@@ -1,0 +1,33 @@
+//! Composition root.
+
+use chassis::db::Migrations;
+use chassis::{App, Runtime};
+use shared_events::delivery::{Delivery, migrations};
+use shared_events::topic::Topic;
+use sqlx::migrate::Migrator;
+
+use crate::config::Config;
+use crate::http::{self, State};
+use crate::policy::Policies;
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// Puts the service together.
+///
+/// # Errors
+/// None so far; the chassis allows for them.
+pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
+    let delivery = Delivery::new(&runtime, config.kafka);
+    delivery.subscribe(&[Topic::Member, Topic::Point], Vec::new(), Policies);
+    Ok(App {
+        public: http::public(State { pool: runtime.pool }),
+        internal: axum::Router::new(),
+        migrators: migrators(),
+    })
+}
+
+/// What has to be in the schema.
+#[must_use]
+pub fn migrators() -> Vec<Migrations> {
+    vec![migrations::INBOX, Migrations { table: "_sqlx_migrations", migrator: &MIGRATIONS }]
+}

@@ -1,0 +1,7 @@
+//! The mypage service.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chassis::run(mypage::SERVICE, mypage::app::build)
+}

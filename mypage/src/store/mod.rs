@@ -1,0 +1,3 @@
+//! SQL of the read model.
+
+pub mod pages;

@@ -1,0 +1,40 @@
+//! Composition root.
+
+use chassis::db::Migrations;
+use chassis::{App, Runtime};
+use chrono::Utc;
+use shared_events::delivery::{Delivery, migrations};
+use shared_events::topic::Topic;
+use sqlx::migrate::Migrator;
+
+use crate::config::Config;
+use crate::http::{self, State};
+use crate::policy::Policies;
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// Puts the service together.
+///
+/// # Errors
+/// None so far; the chassis allows for them.
+pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
+    let delivery = Delivery::new(&runtime, config.kafka);
+    let relay = delivery.publish();
+    delivery.subscribe(&[Topic::Member], vec![relay.clone()], Policies);
+    let state = State { pool: runtime.pool, relay, clock: Utc::now };
+    Ok(App {
+        public: http::public(state.clone()),
+        internal: http::internal(state),
+        migrators: migrators(),
+    })
+}
+
+/// What has to be in the schema.
+#[must_use]
+pub fn migrators() -> Vec<Migrations> {
+    vec![
+        migrations::INBOX,
+        migrations::OUTBOX,
+        Migrations { table: "_sqlx_migrations", migrator: &MIGRATIONS },
+    ]
+}

@@ -1,0 +1,55 @@
+//! Whenever a member's state is published: open the account if there is none, copy the status, and grant the
+//! sign-up points to a NORMAL member that never had them.
+
+use shared_events::Envelope;
+use shared_events::delivery::Outcome;
+use shared_events::event::MemberState;
+use sqlx::PgConnection;
+
+use crate::domain::Account;
+use crate::store::accounts;
+use crate::store::ledger::Origin;
+use crate::usecase::book_in_tx;
+use crate::usecase::forfeit_points::close_in_tx;
+
+pub(super) async fn handle_in_tx(
+    tx: &mut PgConnection,
+    envelope: &Envelope,
+    member: &MemberState,
+) -> sqlx::Result<Outcome> {
+    let origin =
+        Origin { provenance: &envelope.provenance, cause: Some(envelope.id), now: envelope.time };
+    accounts::lock_member_in_tx(tx, member.member_id).await?;
+    let mut known = accounts::lock_all_in_tx(tx, member.member_id).await?;
+    let mut account = match known.take(member.membership_id) {
+        Some(mut account) => {
+            if !account.follow_member(member.member_status, envelope.sequence) {
+                return Ok(Outcome::Stale);
+            }
+            account
+        }
+        None if envelope.sequence <= known.member_version => return Ok(Outcome::Stale),
+        None => {
+            // A newer membership proves that the former one ended, whatever became of its forfeiture.
+            if let Some(former) = known.take_open() {
+                close_in_tx(tx, former, origin).await?;
+                known = accounts::lock_all_in_tx(tx, member.member_id).await?;
+            }
+            let version = known.last_version();
+            let account = Account::open(
+                member.member_id,
+                member.membership_id,
+                member.member_status,
+                envelope.sequence,
+                version,
+            );
+            accounts::insert_in_tx(tx, &account, origin.now).await?;
+            account
+        }
+    };
+    match account.grant_signup() {
+        Some(entry) => book_in_tx(tx, &account, &entry, origin).await?,
+        None => accounts::update_in_tx(tx, &account, origin.now).await?,
+    }
+    Ok(Outcome::Applied)
+}

@@ -1,0 +1,198 @@
+//! Accounts in Postgres.
+
+use chrono::{DateTime, Utc};
+use shared_events::event::MemberStatus;
+use shared_events::{MemberId, MembershipId};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::domain::{Account, AccountState, Points};
+
+struct Row {
+    membership_id: Uuid,
+    member_id: i64,
+    member_status: Option<String>,
+    member_version: i64,
+    balance: i64,
+    version: i64,
+    signup_granted: bool,
+    forfeited: Option<i64>,
+}
+
+impl TryFrom<Row> for Account {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, Self::Error> {
+        let state = match (row.forfeited, row.member_status) {
+            (Some(forfeited), _) => AccountState::Closed { forfeited: decoded(Points::try_from(forfeited))? },
+            (None, Some(status)) => AccountState::Open {
+                member_status: decoded(status.parse::<MemberStatus>())?,
+                member_version: row.member_version,
+                signup_granted: row.signup_granted,
+            },
+            (None, None) => return Err(sqlx::Error::Decode("an open account has no member status".into())),
+        };
+        Ok(Self {
+            member_id: decoded(MemberId::try_from(row.member_id))?,
+            membership_id: MembershipId(row.membership_id),
+            balance: decoded(Points::try_from(row.balance))?,
+            version: row.version,
+            state,
+        })
+    }
+}
+
+fn decoded<T, E: std::error::Error + Send + Sync + 'static>(result: Result<T, E>) -> sqlx::Result<T> {
+    result.map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// The open account of a member.
+pub async fn find_open(connection: &mut PgConnection, member_id: MemberId) -> sqlx::Result<Option<Account>> {
+    sqlx::query_as!(
+        Row,
+        "SELECT membership_id, member_id, member_status, member_version, balance, version, signup_granted, forfeited
+         FROM account WHERE member_id = $1 AND closed_at IS NULL",
+        member_id.get()
+    )
+    .fetch_optional(connection)
+    .await?
+    .map(Account::try_from)
+    .transpose()
+}
+
+/// The open account of a member, locked until the transaction ends.
+pub async fn lock_open_in_tx(tx: &mut PgConnection, member_id: MemberId) -> sqlx::Result<Option<Account>> {
+    sqlx::query_as!(
+        Row,
+        "SELECT membership_id, member_id, member_status, member_version, balance, version, signup_granted, forfeited
+         FROM account WHERE member_id = $1 AND closed_at IS NULL FOR UPDATE",
+        member_id.get()
+    )
+    .fetch_optional(tx)
+    .await?
+    .map(Account::try_from)
+    .transpose()
+}
+
+/// All accounts that a memberId ever had, locked in one order until the transaction ends.
+pub async fn lock_all_in_tx(tx: &mut PgConnection, member_id: MemberId) -> sqlx::Result<MemberAccounts> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT membership_id, member_id, member_status, member_version, balance, version, signup_granted, forfeited
+         FROM account WHERE member_id = $1 ORDER BY membership_id FOR UPDATE",
+        member_id.get()
+    )
+    .fetch_all(tx)
+    .await?;
+    let member_version = rows.iter().map(|row| row.member_version).max().unwrap_or(0);
+    let accounts = rows.into_iter().map(Account::try_from).collect::<sqlx::Result<Vec<_>>>()?;
+    Ok(MemberAccounts { member_version, accounts })
+}
+
+/// The accounts of one memberId, one per membership, of which at most one is open.
+#[derive(Clone, Debug)]
+pub struct MemberAccounts {
+    /// The newest version of the member that any of them knows.
+    pub member_version: i64,
+    /// In the order of their membership ids.
+    pub accounts: Vec<Account>,
+}
+
+impl MemberAccounts {
+    /// The version that the next change of any of them gets.
+    #[must_use]
+    pub fn last_version(&self) -> i64 {
+        self.accounts.iter().map(|account| account.version).max().unwrap_or(0)
+    }
+
+    /// Takes out the account of a membership.
+    pub fn take(&mut self, membership_id: MembershipId) -> Option<Account> {
+        let index = self.accounts.iter().position(|account| account.membership_id == membership_id)?;
+        Some(self.accounts.swap_remove(index))
+    }
+
+    /// Takes out the open account.
+    pub fn take_open(&mut self) -> Option<Account> {
+        let is_open = |account: &Account| matches!(account.state, AccountState::Open { .. });
+        let index = self.accounts.iter().position(is_open)?;
+        Some(self.accounts.swap_remove(index))
+    }
+}
+
+/// Serialises what opens accounts of one memberId, also while it has none that could be locked.
+pub async fn lock_member_in_tx(tx: &mut PgConnection, member_id: MemberId) -> sqlx::Result<()> {
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", member_id.get()).execute(tx).await?;
+    Ok(())
+}
+
+/// Stores a new account.
+pub async fn insert_in_tx(tx: &mut PgConnection, account: &Account, now: DateTime<Utc>) -> sqlx::Result<()> {
+    let row = Columns::of(account);
+    sqlx::query!(
+        "INSERT INTO account (membership_id, member_id, member_status, member_version, balance, version,
+                              signup_granted, opened_at, closed_at, forfeited)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8::timestamptz, CASE WHEN $9::bigint IS NULL THEN NULL ELSE $8::timestamptz END, $9)",
+        account.membership_id.0,
+        account.member_id.get(),
+        row.member_status,
+        row.member_version.unwrap_or(0),
+        account.balance.get(),
+        account.version,
+        row.signup_granted.unwrap_or(false),
+        now,
+        row.forfeited,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Stores what changed in an account that is locked.
+pub async fn update_in_tx(tx: &mut PgConnection, account: &Account, now: DateTime<Utc>) -> sqlx::Result<()> {
+    let row = Columns::of(account);
+    sqlx::query!(
+        "UPDATE account
+         SET balance = $2, version = $3, member_status = coalesce($4, member_status),
+             member_version = coalesce($5, member_version), signup_granted = coalesce($6, signup_granted),
+             forfeited = $7, closed_at = CASE WHEN $7::bigint IS NULL THEN NULL ELSE coalesce(closed_at, $8::timestamptz) END
+         WHERE membership_id = $1",
+        account.membership_id.0,
+        account.balance.get(),
+        account.version,
+        row.member_status,
+        row.member_version,
+        row.signup_granted,
+        row.forfeited,
+        now,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The columns that depend on the state; `None` keeps what is stored.
+struct Columns {
+    member_status: Option<&'static str>,
+    member_version: Option<i64>,
+    signup_granted: Option<bool>,
+    forfeited: Option<i64>,
+}
+
+impl Columns {
+    fn of(account: &Account) -> Self {
+        match account.state {
+            AccountState::Open { member_status, member_version, signup_granted } => Self {
+                member_status: Some(member_status.as_str()),
+                member_version: Some(member_version),
+                signup_granted: Some(signup_granted),
+                forfeited: None,
+            },
+            AccountState::Closed { forfeited } => Self {
+                member_status: None,
+                member_version: None,
+                signup_granted: None,
+                forfeited: Some(forfeited.get()),
+            },
+        }
+    }
+}

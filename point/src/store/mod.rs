@@ -1,0 +1,4 @@
+//! SQL of the point service.
+
+pub mod accounts;
+pub mod ledger;

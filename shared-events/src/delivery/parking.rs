@@ -1,0 +1,46 @@
+//! Parked events: what cannot be handled waits in the consumer's own schema, with what follows it.
+
+use rdkafka::message::Headers;
+use serde_json::{Map, Value};
+use sqlx::PgConnection;
+
+use super::received::Received;
+
+/// The reason given for events that only wait for an earlier one.
+pub(super) const BEHIND_PARKED: &str = "an earlier event of the same topic and key is parked";
+
+/// Parks an event that the inbox has just noted in the same transaction.
+pub(super) async fn park_in_tx(tx: &mut PgConnection, event: &Received, reason: &str) -> sqlx::Result<()> {
+    let headers: Map<String, Value> = event
+        .headers
+        .iter()
+        .map(|header| {
+            let value = header.value.map(|value| String::from_utf8_lossy(value).into_owned());
+            (header.key.to_owned(), value.into())
+        })
+        .collect();
+    sqlx::query!(
+        "INSERT INTO parked_event (ce_id, topic, key, kafka_partition, kafka_offset, headers, payload, reason)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        event.inbox_id(),
+        event.topic.suffix(),
+        event.key,
+        event.partition,
+        event.offset,
+        Value::Object(headers),
+        event.payload,
+        reason,
+    )
+    .execute(tx)
+    .await?;
+    metrics::counter!("parked_events_total", "topic" => event.topic.suffix()).increment(1);
+    tracing::error!(
+        topic = %event.topic,
+        partition = event.partition,
+        offset = event.offset,
+        key = event.key,
+        reason,
+        "parked an event"
+    );
+    Ok(())
+}

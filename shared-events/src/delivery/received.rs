@@ -1,0 +1,111 @@
+//! A record as it came from a topic, and who handles it.
+
+use std::future::Future;
+
+use rdkafka::Message;
+use rdkafka::message::{BorrowedMessage, OwnedHeaders};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::failure::HandlerError;
+use crate::envelope::{Envelope, EnvelopeError};
+use crate::event::Event;
+use crate::topic::Topic;
+
+/// A record of one of the topics.
+#[derive(Clone, Debug)]
+pub(super) struct Received {
+    /// The topic.
+    pub(super) topic: Topic,
+    /// Its partition.
+    pub(super) partition: i32,
+    /// Its offset in the partition.
+    pub(super) offset: i64,
+    /// The record's key; `None` when it cannot be read.
+    pub(super) key: Option<String>,
+    /// The CloudEvents attributes, or why there are none.
+    pub(super) envelope: Result<Envelope, EnvelopeError>,
+    pub(super) headers: OwnedHeaders,
+    pub(super) payload: Vec<u8>,
+}
+
+impl Received {
+    pub(super) fn new(topic: Topic, message: &BorrowedMessage<'_>) -> Self {
+        let headers = message.headers().map_or_else(OwnedHeaders::new, |headers| headers.detach());
+        let key = message.key().and_then(|key| String::from_utf8(key.to_vec()).ok());
+        let envelope = Envelope::from_headers(&headers).and_then(|envelope| {
+            if key.as_deref() == Some(&envelope.member_id.to_string()) {
+                Ok(envelope)
+            } else {
+                Err(EnvelopeError::Malformed("ce_subject"))
+            }
+        });
+        Self {
+            topic,
+            partition: message.partition(),
+            offset: message.offset(),
+            key,
+            envelope,
+            headers,
+            payload: message.payload().unwrap_or_default().to_vec(),
+        }
+    }
+
+    /// What the inbox knows it by: its `ce_id`, or where it stands when it has none.
+    pub(super) fn inbox_id(&self) -> Uuid {
+        self.envelope.as_ref().map_or_else(
+            |_| {
+                let position = format!("{}/{}/{}", self.topic, self.partition, self.offset);
+                Uuid::new_v5(&Uuid::NAMESPACE_OID, position.as_bytes())
+            },
+            |envelope| envelope.id,
+        )
+    }
+
+    /// The envelope and the event in it.
+    ///
+    /// # Errors
+    /// [`HandlerError::Permanent`] when the record is not an event of the contract.
+    pub(super) fn decode(&self) -> Result<(&Envelope, Event), HandlerError> {
+        let envelope = self.envelope.as_ref().map_err(|error| HandlerError::permanent(error.clone()))?;
+        let event = Event::decode(&envelope.event_type, &self.payload)?;
+        Ok((envelope, event))
+    }
+}
+
+/// What handling an event came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It had an effect.
+    Applied,
+    /// Its effect was there already.
+    AlreadyApplied,
+    /// It is not newer than what is known, or of a former membership.
+    Stale,
+    /// This service does not react to it.
+    Ignored,
+}
+
+impl Outcome {
+    /// The label in metrics.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::AlreadyApplied => "already_applied",
+            Self::Stale => "stale",
+            Self::Ignored => "ignored",
+        }
+    }
+}
+
+/// A service's policies, behind one door.
+pub trait EventHandler: Send + Sync + 'static {
+    /// Handles one event in the transaction that also notes it in the inbox. Called again for the same event
+    /// after a failure; never for two events of one key at a time.
+    fn handle_in_tx(
+        &self,
+        tx: &mut PgConnection,
+        envelope: &Envelope,
+        event: Event,
+    ) -> impl Future<Output = Result<Outcome, HandlerError>> + Send;
+}
