@@ -8,7 +8,7 @@ pub mod http;
 pub mod policy;
 pub mod store;
 pub mod usecase;
-mod worker;
+pub mod worker;
 
 /// The service as the chassis knows it.
 pub const SERVICE: chassis::Service = chassis::Service {

@@ -24,16 +24,19 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Sends what is queued, many messages at a time.
 #[derive(Debug)]
-pub(crate) struct Worker<G> {
-    pub(crate) pool: PgPool,
-    pub(crate) gateway: G,
+pub struct Worker<G> {
+    /// Connections as the serving role.
+    pub pool: PgPool,
+    /// What sends.
+    pub gateway: G,
     /// Wakes the worker when something was queued.
-    pub(crate) wake: Wake,
+    pub wake: Wake,
     /// Woken after each commit that published something.
-    pub(crate) relay: Wake,
+    pub relay: Wake,
     /// Most messages that are being sent at a time.
-    pub(crate) concurrency: usize,
-    pub(crate) clock: fn() -> DateTime<Utc>,
+    pub concurrency: usize,
+    /// What time it is.
+    pub clock: fn() -> DateTime<Utc>,
 }
 
 impl<G: SmsGateway> Worker<G> {
@@ -41,14 +44,25 @@ impl<G: SmsGateway> Worker<G> {
     ///
     /// # Errors
     /// When the database fails; to be restarted by the supervisor.
-    pub(crate) async fn run(self: Arc<Self>, token: CancellationToken) -> sqlx::Result<()> {
+    pub async fn run(self: Arc<Self>, token: CancellationToken) -> sqlx::Result<()> {
         let mut sending = JoinSet::new();
+        let outcome = self.keep_sending(&mut sending, &token).await;
+        // After a failure, too: the gateway may have accepted what is under way, and it would be sent twice.
+        while sending.join_next().await.is_some() {}
+        outcome
+    }
+
+    async fn keep_sending(
+        self: &Arc<Self>,
+        sending: &mut JoinSet<()>,
+        token: &CancellationToken,
+    ) -> sqlx::Result<()> {
         while !token.is_cancelled() {
             let free = self.concurrency - sending.len();
             let claimed = if free > 0 { self.claim(free).await? } else { Vec::new() };
             let may_be_more = claimed.len() == free && free > 0;
             for message in claimed {
-                let worker = Arc::clone(&self);
+                let worker = Arc::clone(self);
                 sending.spawn(async move { worker.deliver(message).await });
             }
             if may_be_more && sending.len() < self.concurrency {
@@ -61,7 +75,6 @@ impl<G: SmsGateway> Worker<G> {
                 () = token.cancelled() => {}
             }
         }
-        while sending.join_next().await.is_some() {}
         Ok(())
     }
 

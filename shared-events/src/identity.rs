@@ -7,12 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What clients call a member: a positive integer that JavaScript can represent (≤ 2^53−1).
-///
-/// It can be used again after a withdrawal; [`MembershipId`] tells the memberships of one id apart.
+/// What clients call a member: a positive integer that JavaScript can represent (≤ 2^53−1). It can be used again
+/// after a withdrawal; the membershipId tells the memberships of one id apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "i64", into = "i64")]
-pub struct MemberId(#[schemars(range(min = 1, max = 9_007_199_254_740_991_i64))] i64);
+#[schemars(extend("minimum" = 1, "maximum" = 9_007_199_254_740_991_i64))]
+pub struct MemberId(i64);
 
 impl MemberId {
     /// The largest id, 2^53−1.

@@ -1,6 +1,6 @@
 //! The member aggregate.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use shared_events::event::{MemberState, MemberStatus};
 use shared_events::{MemberId, MembershipId};
 
@@ -44,8 +44,14 @@ pub enum Transition {
     AlreadyApplied,
 }
 
+/// A time as precise as Postgres keeps it, so that whatever is published about it later says the same.
+#[must_use]
+pub fn in_micros(time: DateTime<Utc>) -> DateTime<Utc> {
+    time.trunc_subsecs(6)
+}
+
 impl Member {
-    /// A new member of an id that nobody had before.
+    /// A new member of an id that nobody had before. The time is kept in microseconds.
     #[must_use]
     pub fn join(
         member_id: MemberId,
@@ -55,7 +61,7 @@ impl Member {
         now: DateTime<Utc>,
     ) -> Self {
         let (status, version) = (MemberStatus::Ready, 1);
-        Self { member_id, membership_id, phone_no, nickname, status, version, joined_at: now }
+        Self { member_id, membership_id, phone_no, nickname, status, version, joined_at: in_micros(now) }
     }
 
     /// Puts a new member behind the last version that its id had in a former membership.

@@ -8,7 +8,7 @@ use shared_events::event::MemberWithdrawn;
 use shared_events::{MemberId, MembershipId, Provenance};
 use sqlx::{PgConnection, PgPool};
 
-use crate::domain::Transition;
+use crate::domain::{Transition, in_micros};
 use crate::point_client::{ForfeitError, PointClient};
 use crate::store::members;
 use crate::store::tombstones::{self, Tombstone};
@@ -75,7 +75,8 @@ pub(crate) async fn remove_in_tx(
     let Some(version) = members::delete_in_tx(tx, membership_id).await? else {
         return Ok(Transition::AlreadyApplied);
     };
-    let tombstone = Tombstone { member_id, membership_id, last_version: version + 1, withdrawn_at: now };
+    let (last_version, withdrawn_at) = (version + 1, in_micros(now));
+    let tombstone = Tombstone { member_id, membership_id, last_version, withdrawn_at };
     tombstones::put_in_tx(tx, &tombstone).await?;
     publish_in_tx(tx, &tombstone, provenance).await?;
     Ok(Transition::Applied)

@@ -38,6 +38,11 @@ pub async fn forfeit_points(
                 state: AccountState::Closed { forfeited: Points::ZERO },
             };
             accounts::insert_in_tx(&mut tx, &account, now).await.map_err(ForfeitError::from_insert)?;
+            // The version is the memberId's: an account that stays open goes on from it.
+            if let Some(mut open) = known.take_open() {
+                open.version = account.version;
+                accounts::update_in_tx(&mut tx, &open, now).await?;
+            }
             publish_in_tx(&mut tx, &account, EntryType::Forfeit, Points::ZERO, origin).await?;
             Points::ZERO
         }

@@ -243,3 +243,6 @@ impl Inflow<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,3 +51,74 @@ fn is_transient(error: &sqlx::Error) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use sqlx::AssertSqlSafe;
+
+    use super::*;
+    use crate::delivery::test_support::pool;
+
+    #[tokio::test]
+    async fn a_database_error_is_permanent_only_if_it_is_about_the_data() {
+        let pool = pool().await;
+        for (code, transient) in [
+            ("22001", false), // too long
+            ("22003", false), // out of range
+            ("22021", false), // a NUL in a text
+            ("22P02", false), // not of the type
+            ("23502", false), // null
+            ("23503", false), // a foreign key
+            ("23505", false), // a duplicate
+            ("23514", false), // a check
+            ("08006", true),  // the connection is lost
+            ("25006", true),  // read only, such as a former primary
+            ("25P03", true),  // idle in transaction for too long
+            ("40001", true),  // lost against another transaction
+            ("40P01", true),  // deadlock
+            ("42501", true),  // a missing right: a deployment in the making
+            ("42P01", true),  // a missing table: likewise
+            ("53100", true),  // the disk is full
+            ("53300", true),  // too many connections
+            ("55P03", true),  // a lock was not available
+            ("57014", true),  // cancelled by the statement timeout
+            ("57P01", true),  // shutting down
+            ("57P03", true),  // starting
+            ("XX000", true),  // an internal error
+        ] {
+            let raise = format!("DO $$ BEGIN RAISE EXCEPTION 'as asked' USING ERRCODE = '{code}'; END $$");
+            let error = sqlx::raw_sql(AssertSqlSafe(raise)).execute(&pool).await.unwrap_err();
+            assert_eq!(error.as_database_error().unwrap().code().as_deref(), Some(code));
+            assert_eq!(is_transient(HandlerError::from(error)), transient, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_database_that_cannot_be_reached_is_transient_and_a_row_that_cannot_be_read_is_not() {
+        for error in [
+            sqlx::Error::PoolTimedOut,
+            sqlx::Error::PoolClosed,
+            sqlx::Error::WorkerCrashed,
+            io::Error::from(io::ErrorKind::ConnectionRefused).into(),
+            sqlx::Error::Tls("no".into()),
+        ] {
+            assert!(is_transient(error.into()));
+        }
+        for error in [sqlx::Error::RowNotFound, sqlx::Error::Decode("no".into()), sqlx::Error::Encode("no".into())] {
+            assert!(!is_transient(error.into()));
+        }
+    }
+
+    #[test]
+    fn a_payload_that_cannot_be_read_is_permanent() {
+        let error = serde_json::from_str::<i64>("x").unwrap_err();
+        assert!(!is_transient(error.into()));
+        assert!(!is_transient(HandlerError::permanent("a broken invariant")));
+    }
+
+    fn is_transient(error: HandlerError) -> bool {
+        matches!(error, HandlerError::Transient(_))
+    }
+}

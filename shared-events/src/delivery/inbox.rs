@@ -63,3 +63,43 @@ pub(super) async fn purge_forever(pool: &PgPool) -> sqlx::Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::delivery::test_support::{DEADLINE, pool};
+
+    #[tokio::test]
+    async fn what_was_handled_over_8_days_ago_is_forgotten_and_nothing_else() {
+        let pool = pool().await;
+        sqlx::raw_sql(
+            "INSERT INTO inbox (ce_id, received_at)
+             SELECT gen_random_uuid(), now() - age FROM unnest(ARRAY[interval '9 days', '8 days 1 minute', '7 days 23 hours', '0'])
+                 AS age, generate_series(1, 10)",
+        )
+        .execute(&pool)
+        .await
+        .unwrap();
+
+        let only_the_new_are_left = async {
+            while left(&pool).await != 20 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            purged = purge_forever(&pool) => panic!("{purged:?}"),
+            waited = timeout(DEADLINE, only_the_new_are_left) => waited.expect("the purge in time"),
+        }
+        let oldest: bool = sqlx::query_scalar("SELECT min(received_at) > now() - interval '8 days' FROM inbox")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert!(oldest);
+    }
+
+    async fn left(pool: &PgPool) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM inbox").fetch_one(pool).await.unwrap()
+    }
+}

@@ -17,6 +17,8 @@ mod received;
 mod relay;
 mod settings;
 mod start;
+#[cfg(test)]
+mod test_support;
 mod topics;
 mod wake;
 

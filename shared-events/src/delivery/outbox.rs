@@ -96,3 +96,6 @@ pub(super) async fn delete(connection: &mut PgConnection, ids: &[i64]) -> sqlx::
     sqlx::query!("DELETE FROM outbox WHERE id = ANY($1)", ids).execute(connection).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,13 +9,18 @@ use super::received::Received;
 /// The reason given for events that only wait for an earlier one.
 pub(super) const BEHIND_PARKED: &str = "an earlier event of the same topic and key is parked";
 
+/// Postgres keeps no NUL in text, and the record or a reason that quotes it may have one.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
 /// Parks an event that the inbox has just noted in the same transaction.
 pub(super) async fn park_in_tx(tx: &mut PgConnection, event: &Received, reason: &str) -> sqlx::Result<()> {
     let headers: Map<String, Value> = event
         .headers
         .iter()
         .map(|header| {
-            let value = header.value.map(|value| String::from_utf8_lossy(value).into_owned());
+            let value = header.value.map(|value| storable(&String::from_utf8_lossy(value)));
             (header.key.to_owned(), value.into())
         })
         .collect();
@@ -29,7 +34,7 @@ pub(super) async fn park_in_tx(tx: &mut PgConnection, event: &Received, reason: 
         event.offset,
         Value::Object(headers),
         event.payload,
-        reason,
+        storable(reason),
     )
     .execute(tx)
     .await?;

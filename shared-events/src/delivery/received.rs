@@ -3,13 +3,14 @@
 use std::future::Future;
 
 use rdkafka::Message;
-use rdkafka::message::{BorrowedMessage, OwnedHeaders};
+use rdkafka::message::{Headers, OwnedHeaders};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::failure::HandlerError;
 use crate::envelope::{Envelope, EnvelopeError};
 use crate::event::Event;
+use crate::identity::MemberId;
 use crate::topic::Topic;
 
 /// A record of one of the topics.
@@ -21,7 +22,7 @@ pub(super) struct Received {
     pub(super) partition: i32,
     /// Its offset in the partition.
     pub(super) offset: i64,
-    /// The record's key; `None` when it cannot be read.
+    /// The record's key; `None` when it is not a memberId.
     pub(super) key: Option<String>,
     /// The CloudEvents attributes, or why there are none.
     pub(super) envelope: Result<Envelope, EnvelopeError>,
@@ -30,9 +31,11 @@ pub(super) struct Received {
 }
 
 impl Received {
-    pub(super) fn new(topic: Topic, message: &BorrowedMessage<'_>) -> Self {
-        let headers = message.headers().map_or_else(OwnedHeaders::new, |headers| headers.detach());
-        let key = message.key().and_then(|key| String::from_utf8(key.to_vec()).ok());
+    pub(super) fn new<M: Message>(topic: Topic, message: &M) -> Self {
+        let headers = message.headers().into_iter().flat_map(Headers::iter);
+        let headers = headers.fold(OwnedHeaders::new(), OwnedHeaders::insert);
+        let key = message.key().and_then(|key| str::from_utf8(key).ok());
+        let key = key.filter(|key| key.parse::<MemberId>().is_ok()).map(str::to_owned);
         let envelope = Envelope::from_headers(&headers).and_then(|envelope| {
             if key.as_deref() == Some(&envelope.member_id.to_string()) {
                 Ok(envelope)

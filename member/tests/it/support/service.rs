@@ -1,0 +1,154 @@
+//! A member service of a test's own.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use chassis::http::test_router;
+use chrono::Utc;
+use local_stack::database::Database;
+use member::http::{State, public};
+use member::point_client::PointClient;
+use member::policy::Policies;
+use reqwest::Url;
+use serde_json::{Value, json};
+use shared_events::delivery::{EventHandler, Outcome, Wake};
+use shared_events::{Event, MembershipId};
+use sqlx::{PgConnection, PgPool};
+use tokio_util::task::TaskTracker;
+
+use super::client::{Answer, ask, bare, with_body};
+use super::events::envelope;
+use super::{DEADLINE, StubPoint, database};
+
+/// The service, and its database as the role that serves.
+pub struct Service {
+    pub database: Database,
+    pub pool: PgPool,
+    pub relay: Wake,
+    /// The routes, without the layers of the chassis.
+    pub routes: Router,
+    router: Router,
+}
+
+impl Service {
+    /// For tests in which nobody withdraws.
+    pub async fn start() -> Self {
+        Self::start_with(StubPoint::refused().url()).await
+    }
+
+    /// With the point service at an address.
+    pub async fn start_with(point: Url) -> Self {
+        Self::start_with_timeout(point, DEADLINE).await
+    }
+
+    /// With a limit on the call to the point service.
+    pub async fn start_with_timeout(point: Url, timeout: Duration) -> Self {
+        let database = database::migrated().await;
+        let pool = database::pool(&database, 10);
+        Self::on(database, pool, point, timeout)
+    }
+
+    /// On a database and with a pool of the test's own.
+    pub fn on(database: Database, pool: PgPool, point: Url, timeout: Duration) -> Self {
+        let relay = Wake::new();
+        let state = State {
+            pool: pool.clone(),
+            relay: relay.clone(),
+            point: PointClient::new(point, timeout).unwrap(),
+            sagas: TaskTracker::new(),
+            clock: Utc::now,
+        };
+        let routes = public(state);
+        Self {
+            database,
+            pool,
+            relay,
+            router: test_router(routes.clone()),
+            routes,
+        }
+    }
+
+    pub async fn ask(&self, request: Request<Body>) -> Answer {
+        ask(&self.router, request).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask(bare(&format!("GET {path}"))).await
+    }
+
+    pub async fn delete(&self, member_id: i64) -> Answer {
+        self.ask(bare(&format!("DELETE /members/{member_id}"))).await
+    }
+
+    pub async fn post(&self, body: &Value) -> Answer {
+        self.ask(with_body("POST /members", "application/json", body.to_string()))
+            .await
+    }
+
+    /// Makes somebody a member, with a phone number made of the id.
+    pub async fn join(&self, member_id: i64) -> MembershipId {
+        let answer = self.post(&applicant(member_id)).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        self.membership(member_id).await.unwrap()
+    }
+
+    /// The current membership of an id.
+    pub async fn membership(&self, member_id: i64) -> Option<MembershipId> {
+        sqlx::query_scalar("SELECT membership_id FROM member WHERE member_id = $1")
+            .bind(member_id)
+            .fetch_optional(&self.pool)
+            .await
+            .unwrap()
+            .map(MembershipId)
+    }
+
+    /// Where a member stands, as clients see it.
+    pub async fn status(&self, member_id: i64) -> String {
+        let member = self.get(&format!("/members/{member_id}")).await.json();
+        member["memberStatus"].as_str().unwrap().to_owned()
+    }
+
+    /// Lets the policies handle an event, as the consumer does.
+    pub async fn handle(&self, member_id: i64, event: Event) -> Outcome {
+        let mut tx = self.pool.begin().await.unwrap();
+        let outcome = handle_in_tx(&mut tx, member_id, event).await;
+        tx.commit().await.unwrap();
+        outcome
+    }
+
+    /// How many members and unpublished events there are.
+    pub async fn counts(&self) -> (i64, i64) {
+        sqlx::query_as("SELECT (SELECT count(*) FROM member), (SELECT count(*) FROM outbox)")
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// All columns of all rows that a withdrawal leaves, as text.
+    pub async fn tombstones(&self) -> Vec<String> {
+        sqlx::query_scalar("SELECT tombstone::text FROM tombstone ORDER BY member_id")
+            .fetch_all(&self.pool)
+            .await
+            .unwrap()
+    }
+}
+
+/// Lets the policies handle an event in a transaction of the test's own.
+pub async fn handle_in_tx(tx: &mut PgConnection, member_id: i64, event: Event) -> Outcome {
+    Policies
+        .handle_in_tx(tx, &envelope(member_id), event)
+        .await
+        .unwrap()
+}
+
+/// Somebody with a phone number and nickname made of the id.
+pub fn applicant(member_id: i64) -> Value {
+    json!({
+        "phoneNo": format!("010{member_id:08}"),
+        "nickname": format!("SEQ{member_id}"),
+        "memberStatus": "READY",
+        "memberId": member_id,
+    })
+}

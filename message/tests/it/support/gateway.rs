@@ -1,0 +1,109 @@
+//! Stands in for the SMS gateway.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use message::gateway::{SendError, Sms, SmsGateway};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::{DEADLINE, until};
+
+/// The stub; clones are the same gateway.
+#[derive(Clone)]
+pub struct StubGateway(Arc<Inner>);
+
+struct Inner {
+    answer: Mutex<Result<(), SendError>>,
+    /// Each answer takes a permit; closed: all go out.
+    gate: Semaphore,
+    calls: Mutex<Calls>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Calls {
+    /// How often each message came, by its client reference.
+    pub by_reference: HashMap<i64, u32>,
+    /// Phone number and text of the last one.
+    pub last: Option<(String, String)>,
+    /// Those that wait for their answer, and the most of them that there ever were.
+    pub in_flight: usize,
+    pub most_in_flight: usize,
+}
+
+impl StubGateway {
+    /// Answers only what [`Self::let_go`] or [`Self::release`] lets go.
+    pub fn holding() -> Self {
+        Self(Arc::new(Inner {
+            answer: Mutex::new(Ok(())),
+            gate: Semaphore::new(0),
+            calls: Mutex::default(),
+        }))
+    }
+
+    /// Accepts everything at once.
+    pub fn accepting() -> Self {
+        let gateway = Self::holding();
+        gateway.release();
+        gateway
+    }
+
+    /// Answers everything with an error, at once.
+    pub fn failing(error: SendError) -> Self {
+        let gateway = Self::accepting();
+        gateway.answer(Err(error));
+        gateway
+    }
+
+    /// What is answered from now on.
+    pub fn answer(&self, answer: Result<(), SendError>) {
+        *self.0.answer.lock().unwrap() = answer;
+    }
+
+    /// Lets so many answers go out.
+    pub fn let_go(&self, answers: usize) {
+        self.0.gate.add_permits(answers);
+    }
+
+    /// Lets all answers go out, now and later.
+    pub fn release(&self) {
+        self.0.gate.close();
+    }
+
+    pub fn calls(&self) -> Calls {
+        self.0.calls.lock().unwrap().clone()
+    }
+
+    /// How often it was called.
+    pub fn count(&self) -> u32 {
+        self.calls().by_reference.values().sum()
+    }
+
+    /// Waits until it holds so many messages back.
+    pub async fn until_in_flight(&self, count: usize) {
+        until("the messages arrive at the gateway", async || {
+            self.calls().in_flight == count
+        })
+        .await;
+    }
+}
+
+impl SmsGateway for StubGateway {
+    async fn send(&self, sms: Sms<'_>) -> Result<(), SendError> {
+        {
+            let mut calls = self.0.calls.lock().unwrap();
+            *calls.by_reference.entry(sms.client_reference).or_default() += 1;
+            calls.last = Some((sms.to.0.clone(), sms.text.to_owned()));
+            calls.in_flight += 1;
+            calls.most_in_flight = calls.most_in_flight.max(calls.in_flight);
+        }
+        let permit = timeout(DEADLINE, self.0.gate.acquire())
+            .await
+            .expect("the test lets it go");
+        if let Ok(permit) = permit {
+            permit.forget();
+        }
+        self.0.calls.lock().unwrap().in_flight -= 1;
+        self.0.answer.lock().unwrap().clone()
+    }
+}

@@ -1,0 +1,371 @@
+//! A point service of its own for every test, on one Postgres for the whole test process.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use chrono::{DateTime, Utc};
+use http_body_util::BodyExt;
+use local_stack::database::{Database, Role};
+use local_stack::postgres::{Postgres, PostgresOptions};
+use point::http::{self, State};
+use point::policy::Policies;
+use serde_json::{Value, json};
+use shared_events::delivery::{EventHandler, Outcome, Wake};
+use shared_events::event::{MemberJoined, MemberState, MemberStatus, MemberStatusChanged};
+use shared_events::{Envelope, Event, MemberId, MembershipId, Provenance};
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use tokio::sync::OnceCell;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+/// Who the events' commands came from.
+pub const EVENT_ACTOR: &str = "service:message";
+/// How long anything may take before a test fails.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The server; it ends with the process.
+pub async fn postgres() -> &'static Postgres {
+    static POSTGRES: OnceCell<Postgres> = OnceCell::const_new();
+    let start = || async {
+        Postgres::start(PostgresOptions::default())
+            .await
+            .expect("Postgres starts")
+    };
+    POSTGRES.get_or_init(start).await
+}
+
+/// A database name that no other test of this process has.
+pub fn database_name() -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    format!("point_{}", NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// What the clock of the service says.
+pub fn now() -> DateTime<Utc> {
+    "2026-03-04T05:06:07Z".parse().expect("a time")
+}
+
+/// The service's two routers on a database of their own, connected as `point_app`.
+pub struct Service {
+    pub pool: PgPool,
+    public: Router,
+    internal: Router,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    pub fn number(&self, name: &str) -> i64 {
+        self.body[name]
+            .as_i64()
+            .unwrap_or_else(|| panic!("no number {name} in {self:?}"))
+    }
+
+    /// Asserts that this is a complete problem, and returns its status and code.
+    pub fn problem(&self) -> (u16, &str) {
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
+        let code = self.body["code"].as_str().expect("a code");
+        assert_eq!(self.body["type"], format!("urn:problem-type:mileage:{code}"));
+        assert_eq!(self.body["status"], self.status.as_u16());
+        for member in ["title", "detail", "instance"] {
+            assert!(self.body[member].is_string(), "{member} in {}", self.body);
+        }
+        (self.status.as_u16(), code)
+    }
+
+    /// The pointer of the only bad field, if one is named.
+    pub fn pointer(&self) -> Option<&str> {
+        match self.body.get("errors")?.as_array()?.as_slice() {
+            [error] => error["pointer"].as_str(),
+            errors => panic!("{} errors in {}", errors.len(), self.body),
+        }
+    }
+}
+
+/// A row of the outbox.
+#[derive(Debug, PartialEq)]
+pub struct Published {
+    pub event_type: String,
+    pub sequence: i64,
+    pub membership_id: Uuid,
+    pub payload: Value,
+}
+
+impl Service {
+    pub async fn start() -> Self {
+        let database = postgres().await.create_migrated_database(&database_name()).await;
+        let pool = pool(&database.expect("a migrated database"));
+        let state = State {
+            pool: pool.clone(),
+            relay: Wake::new(),
+            clock: now,
+        };
+        let public = chassis::http::test_router(http::public(state.clone()));
+        let internal = chassis::http::test_router(http::internal(state));
+        Self {
+            pool,
+            public,
+            internal,
+        }
+    }
+
+    /// A service with the account of a NORMAL member, who has the 1,000 points for joining.
+    pub async fn with_normal_member(membership: Membership) -> Self {
+        let service = Self::start().await;
+        service.deliver(membership.is(MemberStatus::Ready, 1)).await;
+        service.deliver(membership.is(MemberStatus::Normal, 2)).await;
+        service
+    }
+
+    /// Hands an event to the policies, as the consumer does.
+    pub async fn deliver(&self, (envelope, event): (Envelope, Event)) -> Outcome {
+        let mut tx = self.pool.begin().await.expect("a transaction");
+        let outcome = Policies
+            .handle_in_tx(&mut tx, &envelope, event)
+            .await
+            .expect("the event is handled");
+        tx.commit().await.expect("the commit");
+        outcome
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(request("GET", path, None).body(Body::empty()).expect("a request"))
+            .await
+    }
+
+    /// `PATCH /points/{memberId}` with `{"requirePoint": …}`.
+    pub async fn change(&self, member_id: i64, require_point: i64) -> Answer {
+        self.patch(member_id, json!({ "requirePoint": require_point }).to_string())
+            .await
+    }
+
+    pub async fn patch(&self, member_id: i64, body: impl Into<Body>) -> Answer {
+        self.send(patch(member_id, body)).await
+    }
+
+    /// `PUT /forfeitures/{memberId}` on the internal router.
+    pub async fn forfeit(&self, membership: Membership) -> Answer {
+        let body = json!({ "membershipId": membership.id }).to_string();
+        self.put_forfeiture(membership.member_id, body).await
+    }
+
+    pub async fn put_forfeiture(&self, member_id: i64, body: impl Into<Body>) -> Answer {
+        let request = request(
+            "PUT",
+            &format!("/forfeitures/{member_id}"),
+            Some("application/json"),
+        );
+        answer(&self.internal, request.body(body.into()).expect("a request")).await
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        answer(&self.public, request).await
+    }
+
+    /// Everything that the service has stored.
+    pub async fn snapshot(&self) -> Value {
+        sqlx::query_scalar(
+            "SELECT jsonb_build_object(
+                'account', (SELECT jsonb_agg(to_jsonb(account) ORDER BY membership_id) FROM account),
+                'ledger', (SELECT jsonb_agg(to_jsonb(ledger_entry) ORDER BY entry_id) FROM ledger_entry),
+                'outbox', (SELECT jsonb_agg(to_jsonb(outbox) ORDER BY id) FROM outbox))",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .expect("a snapshot")
+    }
+
+    /// The entries of a membership: type, signed amount, balance after it.
+    pub async fn ledger(&self, membership: Membership) -> Vec<(String, i64, i64)> {
+        sqlx::query_as(
+            "SELECT type, amount, balance_after FROM ledger_entry WHERE membership_id = $1 ORDER BY entry_id",
+        )
+        .bind(membership.id.0)
+        .fetch_all(&self.pool)
+        .await
+        .expect("the ledger")
+    }
+
+    /// What was published of a member, in order.
+    pub async fn published(&self, member_id: i64) -> Vec<Published> {
+        let rows: Vec<(String, i64, Uuid, String)> = sqlx::query_as(
+            "SELECT type, sequence, membership_id, payload FROM outbox WHERE key = $1 ORDER BY id",
+        )
+        .bind(member_id.to_string())
+        .fetch_all(&self.pool)
+        .await
+        .expect("the outbox");
+        rows.into_iter()
+            .map(|(event_type, sequence, membership_id, payload)| {
+                let payload = serde_json::from_str(&payload).expect("a payload is JSON");
+                Published {
+                    event_type,
+                    sequence,
+                    membership_id,
+                    payload,
+                }
+            })
+            .collect()
+    }
+
+    /// Asserts what holds at all times: each balance is the sum of its ledger, each entry says the balance after
+    /// it, the versions of a member are 1, 2, 3… in the order of publication, and of its accounts one is open at most.
+    pub async fn assert_books_are_right(&self) {
+        let broken: Value = sqlx::query_scalar(
+            "SELECT jsonb_build_object(
+                'balance is not the sum', (
+                    SELECT jsonb_agg(to_jsonb(account)) FROM account
+                    WHERE balance <> (SELECT coalesce(sum(amount), 0) FROM ledger_entry
+                                      WHERE ledger_entry.membership_id = account.membership_id)),
+                'entry says another balance', (
+                    SELECT jsonb_agg(entry_id) FROM (
+                        SELECT entry_id, balance_after,
+                               sum(amount) OVER (PARTITION BY membership_id ORDER BY entry_id) AS sum
+                        FROM ledger_entry) AS entry
+                    WHERE balance_after <> sum),
+                'version is not the next', (
+                    SELECT jsonb_agg(jsonb_build_array(key, sequence)) FROM (
+                        SELECT key, sequence, row_number() OVER (PARTITION BY key ORDER BY id) AS number
+                        FROM outbox) AS event
+                    WHERE sequence <> number),
+                'several are open', (
+                    SELECT jsonb_agg(member_id) FROM (
+                        SELECT member_id FROM account WHERE closed_at IS NULL
+                        GROUP BY member_id HAVING count(*) > 1) AS member))",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .expect("an answer");
+        let is_right = broken
+            .as_object()
+            .expect("an object")
+            .values()
+            .all(Value::is_null);
+        assert!(is_right, "{broken:#}");
+    }
+}
+
+fn pool(database: &Database) -> PgPool {
+    let url = database.url("point", Role::App);
+    let options = chassis::db::connect_options(&url, "point").expect("a URL of Postgres");
+    PgPoolOptions::new()
+        .max_connections(16)
+        .acquire_timeout(DEADLINE)
+        .connect_lazy_with(options)
+}
+
+/// A request to which the body is missing.
+pub fn request(method: &str, path: &str, content_type: Option<&str>) -> axum::http::request::Builder {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, "point.test");
+    match content_type {
+        Some(content_type) => request.header(header::CONTENT_TYPE, content_type),
+        None => request,
+    }
+}
+
+pub fn patch(member_id: i64, body: impl Into<Body>) -> Request<Body> {
+    let request = request("PATCH", &format!("/points/{member_id}"), Some("application/json"));
+    request.body(body.into()).expect("a request")
+}
+
+pub async fn answer(router: &Router, request: Request<Body>) -> Answer {
+    let call = async {
+        let response = router
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("a router never fails");
+        let (parts, body) = response.into_parts();
+        (parts, body.collect().await.expect("the whole body").to_bytes())
+    };
+    let (parts, bytes) = tokio::time::timeout(DEADLINE, call)
+        .await
+        .expect("an answer in time");
+    let body = if bytes.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_slice(&bytes).expect("a JSON body")
+    };
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body,
+    }
+}
+
+/// A membership and what the member service says of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Membership {
+    pub member_id: i64,
+    pub id: MembershipId,
+}
+
+impl Membership {
+    pub fn of(member_id: i64) -> Self {
+        Self {
+            member_id,
+            id: MembershipId(Uuid::now_v7()),
+        }
+    }
+
+    /// An event that says: this is the member's status, at this version.
+    pub fn is(self, member_status: MemberStatus, version: i64) -> (Envelope, Event) {
+        let state = MemberState {
+            member_id: MemberId::try_from(self.member_id).expect("a memberId"),
+            membership_id: self.id,
+            phone_no: "01012345678".to_owned(),
+            nickname: "SEQ1".to_owned(),
+            member_status,
+            joined_at: now(),
+        };
+        let (event_type, event) = match member_status {
+            MemberStatus::Ready => ("MemberJoined", Event::MemberJoined(MemberJoined(state.clone()))),
+            MemberStatus::Normal | MemberStatus::Abnormal => (
+                "MemberStatusChanged",
+                Event::MemberStatusChanged(MemberStatusChanged(state.clone())),
+            ),
+        };
+        let envelope = Envelope {
+            id: Uuid::now_v7(),
+            event_type: event_type.to_owned(),
+            source: "/member".to_owned(),
+            member_id: state.member_id,
+            sequence: version,
+            time: now(),
+            provenance: Provenance {
+                actor: EVENT_ACTOR.to_owned(),
+                traceparent: None,
+            },
+        };
+        (envelope, event)
+    }
+}
+
+/// The ledger in a shape that is easy to compare.
+pub fn entries(ledger: &[(String, i64, i64)]) -> Vec<(&str, i64, i64)> {
+    ledger
+        .iter()
+        .map(|(entry_type, amount, after)| (entry_type.as_str(), *amount, *after))
+        .collect()
+}

@@ -1,0 +1,116 @@
+use super::*;
+use crate::delivery::test_support::pool;
+use crate::event::MemberWithdrawn;
+
+fn event(version: i64) -> (AggregateVersion, MemberWithdrawn) {
+    let aggregate = AggregateVersion {
+        member_id: MemberId::try_from(7).unwrap(),
+        membership_id: MembershipId(Uuid::now_v7()),
+        version,
+    };
+    let payload = MemberWithdrawn {
+        member_id: aggregate.member_id,
+        membership_id: aggregate.membership_id,
+        withdrawn_at: "2026-03-04T05:06:07Z".parse().unwrap(),
+    };
+    (aggregate, payload)
+}
+
+fn provenance() -> Provenance {
+    Provenance {
+        actor: "operator".to_owned(),
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+    }
+}
+
+async fn append(tx: &mut PgConnection, version: i64) {
+    let (aggregate, payload) = event(version);
+    append_in_tx(tx, aggregate, &payload, &provenance())
+        .await
+        .unwrap();
+}
+
+async fn waiting(connection: &mut PgConnection, limit: i64) -> Vec<i64> {
+    let rows = oldest(connection, limit, "/member").await.unwrap();
+    rows.iter().map(|row| row.envelope.sequence).collect()
+}
+
+#[tokio::test]
+async fn an_event_waits_as_it_will_be_published() {
+    let mut connection = pool().await.acquire().await.unwrap();
+    let (aggregate, payload) = event(3);
+    append_in_tx(&mut connection, aggregate, &payload, &provenance())
+        .await
+        .unwrap();
+
+    let rows = oldest(&mut connection, 10, "/member").await.unwrap();
+
+    let [row] = rows.as_slice() else {
+        panic!("{} rows", rows.len())
+    };
+    assert_eq!((row.topic.as_str(), row.key.as_str()), ("member", "7"));
+    assert_eq!(
+        serde_json::from_str::<MemberWithdrawn>(&row.payload).unwrap(),
+        payload
+    );
+    let envelope = &row.envelope;
+    assert_eq!(
+        (envelope.event_type.as_str(), envelope.source.as_str()),
+        ("MemberWithdrawn", "/member")
+    );
+    assert_eq!((envelope.member_id, envelope.sequence), (aggregate.member_id, 3));
+    assert_eq!(envelope.provenance, provenance());
+    assert_eq!(envelope.id.get_version_num(), 7);
+}
+
+#[tokio::test]
+async fn the_event_of_a_transaction_that_is_rolled_back_is_never_seen() {
+    let pool = pool().await;
+    let mut connection = pool.acquire().await.unwrap();
+    let mut tx = pool.begin().await.unwrap();
+    append(&mut tx, 1).await;
+
+    assert!(waiting(&mut connection, 10).await.is_empty());
+    tx.rollback().await.unwrap();
+    assert!(waiting(&mut connection, 10).await.is_empty());
+}
+
+#[tokio::test]
+async fn rows_are_read_in_the_order_they_were_written_and_stay_until_deleted() {
+    let mut connection = pool().await.acquire().await.unwrap();
+    for version in 1..=5 {
+        append(&mut connection, version).await;
+    }
+
+    assert_eq!(waiting(&mut connection, 3).await, [1, 2, 3]);
+    assert_eq!(waiting(&mut connection, 3).await, [1, 2, 3]);
+    let published: Vec<_> = oldest(&mut connection, 2, "/member")
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.id)
+        .collect();
+    delete(&mut connection, &published).await.unwrap();
+    assert_eq!(waiting(&mut connection, 10).await, [3, 4, 5]);
+}
+
+#[tokio::test]
+async fn a_row_that_is_committed_after_later_ones_were_published_is_not_skipped() {
+    let pool = pool().await;
+    let mut connection = pool.acquire().await.unwrap();
+    let mut late = pool.begin().await.unwrap();
+    append(&mut late, 1).await;
+    append(&mut connection, 2).await;
+    let published: Vec<_> = oldest(&mut connection, 10, "/member")
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.id)
+        .collect();
+    assert_eq!(published.len(), 1);
+    delete(&mut connection, &published).await.unwrap();
+
+    late.commit().await.unwrap();
+
+    assert_eq!(waiting(&mut connection, 10).await, [1]);
+}

@@ -1,0 +1,49 @@
+//! A database for each test, on one Postgres for the whole test process.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use local_stack::database::Role;
+use local_stack::postgres::{Postgres, PostgresOptions};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection, PgConnection, PgPool};
+use tokio::sync::OnceCell;
+
+/// How long anything may take before a test fails.
+pub(super) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Connections as `point_app` to a database of the test's own. Beside inbox and outbox there is a table `effect`
+/// for handlers to write to: `(key text, sequence bigint UNIQUE)`.
+pub(super) async fn pool() -> PgPool {
+    static POSTGRES: OnceCell<Postgres> = OnceCell::const_new();
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+    let start = || async {
+        Postgres::start(PostgresOptions::default())
+            .await
+            .expect("Postgres starts")
+    };
+    let name = format!("delivery_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let database = POSTGRES
+        .get_or_init(start)
+        .await
+        .create_migrated_database(&name)
+        .await
+        .unwrap();
+    let mut owner = PgConnection::connect(&database.url("point", Role::Owner))
+        .await
+        .unwrap();
+    sqlx::raw_sql(
+        "CREATE TABLE effect (id bigint GENERATED ALWAYS AS IDENTITY, key text NOT NULL, sequence bigint NOT NULL UNIQUE);
+         GRANT SELECT, INSERT ON effect TO point_app",
+    )
+    .execute(&mut owner)
+    .await
+    .unwrap();
+    owner.close().await.unwrap();
+    let options = chassis::db::connect_options(&database.url("point", Role::App), "point").unwrap();
+    PgPoolOptions::new()
+        .max_connections(4)
+        .acquire_timeout(DEADLINE)
+        .connect_lazy_with(options)
+}

@@ -1,0 +1,158 @@
+//! The topics as somebody else's consumer and producer see them.
+
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Header, Headers, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{Message, Offset, TopicPartitionList};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A record, as it is on a topic.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The full name of its topic.
+    pub topic: String,
+    /// The key.
+    pub key: Vec<u8>,
+    /// The value.
+    pub payload: Vec<u8>,
+    /// The headers.
+    pub headers: OwnedHeaders,
+}
+
+impl Record {
+    /// A header as text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<String> {
+        let header = self.headers.iter().find(|header| header.key == name)?;
+        header.value.map(|value| String::from_utf8_lossy(value).into_owned())
+    }
+
+    /// The same record under another event id, so that no inbox knows it.
+    #[must_use]
+    pub fn with_new_id(&self, id: &str) -> Self {
+        let headers = self.headers.iter().fold(OwnedHeaders::new(), |headers, header| {
+            let value = if header.key == "ce_id" { Some(id.as_bytes()) } else { header.value };
+            headers.insert(Header { key: header.key, value })
+        });
+        Self { headers, ..self.clone() }
+    }
+}
+
+/// The topics under one prefix.
+#[derive(Clone, Debug)]
+pub struct Topics {
+    brokers: String,
+    prefix: String,
+}
+
+impl Topics {
+    pub(crate) fn new(brokers: String, prefix: String) -> Self {
+        Self { brokers, prefix }
+    }
+
+    /// A topic's full name.
+    #[must_use]
+    pub fn name(&self, suffix: &str) -> String {
+        format!("{}.{suffix}", self.prefix)
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers).set("socket.nagle.disable", "true");
+        config
+    }
+
+    /// All records that are on a topic now, partition by partition.
+    pub async fn read(&self, suffix: &str) -> Vec<Record> {
+        let (config, topic) = (self.config(), self.name(suffix));
+        tokio::task::spawn_blocking(move || read(config, &topic)).await.expect("the reader does not panic")
+    }
+
+    /// Appends records to their topics, in order, with the partitioner of the services.
+    pub async fn write(&self, records: &[Record]) {
+        let producer: FutureProducer = self
+            .config()
+            .set("partitioner", "murmur2_random")
+            .set("enable.idempotence", "true")
+            .create()
+            .expect("a producer");
+        for record in records {
+            let message = FutureRecord::to(&record.topic)
+                .key(&record.key)
+                .payload(&record.payload)
+                .headers(record.headers.clone());
+            producer.send(message, TIMEOUT).await.expect("the record is delivered");
+        }
+    }
+
+    /// Creates a topic.
+    pub async fn create(&self, suffix: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
+        let name = self.name(suffix);
+        let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+        let created = admin.create_topics([&topic], &AdminOptions::new()).await.expect("an answer");
+        assert!(created.iter().all(Result::is_ok), "{created:?}");
+    }
+
+    /// How many records of these topics a group has not handled yet.
+    pub async fn lag(&self, group: &str, suffixes: &[&str]) -> anyhow::Result<i64> {
+        let mut config = self.config();
+        config.set("group.id", group);
+        let topics: Vec<String> = suffixes.iter().map(|suffix| self.name(suffix)).collect();
+        tokio::task::spawn_blocking(move || topics.iter().map(|topic| lag(&config, topic)).sum()).await?
+    }
+}
+
+fn partitions(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<TopicPartitionList> {
+    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
+    let mut list = TopicPartitionList::new();
+    for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+        list.add_partition(topic, partition.id());
+    }
+    Ok(list)
+}
+
+fn lag(config: &ClientConfig, topic: &str) -> anyhow::Result<i64> {
+    let consumer: BaseConsumer = config.create()?;
+    let committed = consumer.committed_offsets(partitions(&consumer, topic)?, TIMEOUT)?;
+    let mut lag = 0;
+    for element in committed.elements() {
+        let (_, high) = consumer.fetch_watermarks(topic, element.partition(), TIMEOUT)?;
+        lag += high - element.offset().to_raw().map_or(0, |offset| offset.max(0));
+    }
+    Ok(lag)
+}
+
+fn read(mut config: ClientConfig, topic: &str) -> Vec<Record> {
+    config.set("group.id", "nobody").set("enable.auto.commit", "false");
+    let consumer: BaseConsumer = config.create().expect("a consumer");
+    let mut assignment = partitions(&consumer, topic).expect("the partitions");
+    assignment.set_all_offsets(Offset::Beginning).expect("offsets");
+    let wanted: i64 = assignment
+        .elements()
+        .iter()
+        .map(|element| {
+            let (low, high) =
+                consumer.fetch_watermarks(topic, element.partition(), TIMEOUT).expect("watermarks");
+            high - low
+        })
+        .sum();
+    consumer.assign(&assignment).expect("an assignment");
+    let mut records = Vec::new();
+    while (records.len() as i64) < wanted {
+        let message = consumer.poll(TIMEOUT).expect("a record within the timeout").expect("a record");
+        records.push(Record {
+            topic: topic.to_owned(),
+            key: message.key().unwrap_or_default().to_vec(),
+            payload: message.payload().unwrap_or_default().to_vec(),
+            headers: message.headers().map_or_else(OwnedHeaders::new, |headers| headers.detach()),
+        });
+    }
+    records
+}

@@ -1,0 +1,28 @@
+//! Waiting for a condition rather than for a time.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// Asks again and again until the answer is `Ok`, and returns what is in it.
+///
+/// # Panics
+/// When it is still `Err` after a minute, with what was last in it.
+pub async fn eventually<T, E, F, Fut>(what: &str, mut ask: F) -> T
+where
+    E: Display,
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    let start = Instant::now();
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) => assert!(start.elapsed() < DEADLINE, "{what}: still not so: {error}"),
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}

@@ -1,0 +1,135 @@
+//! One set of services with its own database and topics.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use local_stack::database::Database;
+use local_stack::service::ServiceProcess;
+use local_stack::services::{Services, ServicesOptions};
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+
+use crate::client::Client;
+use crate::database;
+use crate::infrastructure::{kafka, postgres};
+use crate::topics::Topics;
+use crate::wait::eventually;
+
+static WORLDS: AtomicU32 = AtomicU32::new(0);
+
+/// Which topics each service reads.
+const SUBSCRIPTIONS: [(&str, &[&str]); 4] = [
+    ("member", &["message", "point"]),
+    ("message", &["member"]),
+    ("point", &["member"]),
+    ("mypage", &["member", "point"]),
+];
+
+/// What differs from the defaults.
+#[derive(Clone, Debug, Default)]
+pub struct WorldOptions {
+    /// A broker of the test's own, by its bootstrap servers; otherwise the shared one.
+    pub brokers: Option<String>,
+    /// Further settings: service, name, value.
+    pub env: Vec<(&'static str, &'static str, String)>,
+}
+
+/// Four services, their database, their topics, and a client of them.
+#[derive(Debug)]
+pub struct World {
+    /// The service processes.
+    pub services: Services,
+    /// Their database, as the superuser.
+    pub pool: PgPool,
+    /// Their topics.
+    pub topics: Topics,
+    /// Calls them.
+    pub client: Client,
+    prefix: String,
+    options: ServicesOptions,
+}
+
+impl World {
+    /// Starts a set of services and waits until they are ready.
+    pub async fn start() -> Self {
+        Self::start_with(WorldOptions::default()).await
+    }
+
+    /// Starts a set of services with other settings.
+    pub async fn start_with(options: WorldOptions) -> Self {
+        let number = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let prefix = format!("world{number}");
+        let database = postgres().await.create_database(&prefix).await.expect("a database");
+        let brokers = match options.brokers {
+            Some(brokers) => brokers,
+            None => kafka().await.brokers(),
+        };
+        let mut services = ServicesOptions::new(database.clone(), &brokers, &prefix);
+        let env = options.env.into_iter();
+        services.env.extend(env.map(|(service, name, value)| (service.to_owned(), name.to_owned(), value)));
+        Self::start_on(services, &database, brokers, prefix).await
+    }
+
+    async fn start_on(options: ServicesOptions, database: &Database, brokers: String, prefix: String) -> Self {
+        let services = Services::start(options.clone()).await.expect("the services start");
+        let base = ["member", "message", "point", "mypage"].map(|name| services.get(name).url());
+        let pool = PgPoolOptions::new().max_connections(4).connect(&database.admin_url()).await.expect("Postgres");
+        let topics = Topics::new(brokers, prefix.clone());
+        Self { services, pool, topics, client: Client::new(base), prefix, options }
+    }
+
+    /// One of the services.
+    #[must_use]
+    pub fn service(&self, name: &str) -> &ServiceProcess {
+        self.services.get(name)
+    }
+
+    /// Stops one service and starts it again with a further setting.
+    pub async fn replace(&mut self, env: &[(&str, &str, &str)]) {
+        self.services.stop().await;
+        let further = env.iter().map(|(s, n, v)| ((*s).to_owned(), (*n).to_owned(), (*v).to_owned()));
+        self.options.env.extend(further);
+        self.services = Services::start(self.options.clone()).await.expect("the services start");
+        let base = ["member", "message", "point", "mypage"].map(|name| self.services.get(name).url());
+        self.client = Client::new(base);
+    }
+
+    /// The consumer group of a service.
+    #[must_use]
+    pub fn group(&self, service: &str) -> String {
+        format!("{}.{service}", self.prefix)
+    }
+
+    /// Every row of every business table, in a stable order.
+    pub async fn snapshot(&self) -> Vec<String> {
+        database::snapshot(&self.pool).await
+    }
+
+    /// Waits until nothing is on its way any more: no unpublished event, no unsent message, no unread record.
+    pub async fn quiet(&self) {
+        let groups = SUBSCRIPTIONS.map(|(service, topics)| (self.group(service), topics));
+        self.quiet_for(&groups).await;
+    }
+
+    /// As [`World::quiet`], for consumer groups of other names.
+    pub async fn quiet_for(&self, groups: &[(String, &[&str])]) {
+        eventually("everything is handled", || async {
+            let before = self.backlog(groups).await.map_err(|error| error.to_string())?;
+            let after = self.backlog(groups).await.map_err(|error| error.to_string())?;
+            if before + after == 0 { Ok(()) } else { Err(format!("{after} are on their way")) }
+        })
+        .await;
+    }
+
+    async fn backlog(&self, groups: &[(String, &[&str])]) -> anyhow::Result<i64> {
+        let mut backlog = database::pending(&self.pool).await?;
+        for (group, topics) in groups {
+            backlog += self.topics.lag(group, topics).await?;
+        }
+        Ok(backlog + database::pending(&self.pool).await?)
+    }
+
+    /// Stops everything of this set.
+    pub async fn stop(self) {
+        self.services.stop().await;
+    }
+}

@@ -1,0 +1,181 @@
+//! Bad input gets a clear problem+json and changes nothing, all the way through the running services.
+
+use std::time::Duration;
+
+use e2e::{World, WorldOptions, block_on};
+use reqwest::{Client, Method};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+struct Case {
+    method: Method,
+    path: &'static str,
+    content_type: &'static str,
+    body: Vec<u8>,
+    status: u16,
+    code: &'static str,
+    pointer: Option<&'static str>,
+}
+
+fn case(method: Method, path: &'static str, body: impl Into<Vec<u8>>, status: u16, code: &'static str) -> Case {
+    Case { method, path, content_type: "application/json", body: body.into(), status, code, pointer: None }
+}
+
+impl Case {
+    fn at(mut self, pointer: &'static str) -> Self {
+        self.pointer = Some(pointer);
+        self
+    }
+
+    fn of_type(mut self, content_type: &'static str) -> Self {
+        self.content_type = content_type;
+        self
+    }
+}
+
+fn join(fields: &str) -> Case {
+    case(Method::POST, "/members", fields, 422, "invalid-request")
+}
+
+fn change(fields: &str) -> Case {
+    case(Method::PATCH, "/points/1", fields, 422, "invalid-request").at("/requirePoint")
+}
+
+fn cases() -> Vec<Case> {
+    let (post, patch) = (|| Method::POST, || Method::PATCH);
+    let nickname = |nickname: &str| join(&format!(r#"{{"phoneNo":"01012345678","nickname":"{nickname}"}}"#)).at("/nickname");
+    let phone_no = |phone_no: &str| join(&format!(r#"{{"phoneNo":"{phone_no}","nickname":"N"}}"#)).at("/phoneNo");
+    let member_id = |id: &str| {
+        join(&format!(r#"{{"phoneNo":"01012345678","nickname":"N","memberId":{id}}}"#)).at("/memberId")
+    };
+    vec![
+        case(post(), "/members", "", 400, "malformed-request"),
+        case(post(), "/members", "phoneNo=1", 400, "malformed-request"),
+        case(post(), "/members", r#"{"phoneNo":"#, 400, "malformed-request"),
+        case(post(), "/members", "{}", 415, "unsupported-media-type").of_type("text/plain"),
+        join(r#"{"phoneNo":"01012345678"}"#).at("/nickname"),
+        nickname(""),
+        nickname(&"a".repeat(51)),
+        nickname(&"a".repeat(10_000)),
+        nickname(r"a\u0000b"),
+        nickname(r"a\nb"),
+        phone_no("abc"),
+        phone_no(""),
+        phone_no("012345678901234567890"),
+        member_id("0"),
+        member_id("-1"),
+        member_id("9007199254740992"),
+        member_id("1.5"),
+        case(
+            post(),
+            "/members",
+            r#"{"phoneNo":"01012345678","nickname":"N","memberId":1}"#,
+            409,
+            "member-id-taken",
+        ),
+        join(r#"{"phoneNo":"01012345678","nickname":"N","memberStatus":"NORMAL"}"#).at("/memberStatus"),
+        join(r#"{"phoneNo":"01012345678","phoneNo":"2","nickname":"N"}"#).at("/phoneNo"),
+        join(r#"{"phoneNo":"01012345678","nickname":"N","isAdmin":true}"#).at("/isAdmin"),
+        change(r#"{"requirePoint":0}"#),
+        change("{}"),
+        change(r#"{"requirePoint":"abc"}"#),
+        change(r#"{"requirePoint":1.5}"#),
+        change(r#"{"requirePoint":9223372036854775807}"#),
+        change(r#"{"requirePoint":1,"requirePoint":2}"#),
+        change(r#"{"requirePoint":1,"remainPoint":999999}"#).at("/remainPoint"),
+        case(patch(), "/points/1", r#"{"requirePoint":-1001}"#, 422, "insufficient-points"),
+        case(patch(), "/points/1", "", 400, "malformed-request"),
+        case(patch(), "/points/99", r#"{"requirePoint":1}"#, 404, "account-not-found"),
+        case(patch(), "/points/abc", r#"{"requirePoint":1}"#, 400, "malformed-request"),
+        case(Method::GET, "/members/abc", "", 400, "malformed-request"),
+        case(Method::GET, "/mypages/1e3", "", 400, "malformed-request"),
+        case(Method::GET, "/messages/abc", "", 400, "malformed-request"),
+        case(Method::GET, "/members/99", "", 404, "member-not-found"),
+        case(Method::GET, "/nothing/here", "", 404, "not-found"),
+        case(Method::PUT, "/members/1", "{}", 405, "method-not-allowed"),
+        case(Method::DELETE, "/points/1", "", 405, "method-not-allowed"),
+        case(post(), "/members", vec![b' '; 10_000_000], 413, "payload-too-large"),
+        case(patch(), "/points/1", vec![b' '; 10_000_000], 413, "payload-too-large"),
+    ]
+}
+
+fn url(world: &World, path: &str) -> String {
+    let service = match path.split('/').nth(1) {
+        Some("points") => "point",
+        Some("mypages") => "mypage",
+        Some("messages") => "message",
+        _ => "member",
+    };
+    format!("{}{path}", world.service(service).url())
+}
+
+#[test]
+fn bad_input_is_refused_with_a_problem_and_changes_nothing() {
+    block_on(async {
+        let world = World::start().await;
+        world.client.join_and_be_granted(1).await;
+        world.quiet().await;
+        let before = world.snapshot().await;
+        let http = Client::builder().no_proxy().build().expect("a client");
+
+        for case in cases() {
+            let shown = format!("{} {} {:.80}", case.method, case.path, String::from_utf8_lossy(&case.body));
+            let response = http
+                .request(case.method, url(&world, case.path))
+                .header("content-type", case.content_type)
+                .body(case.body)
+                .send()
+                .await
+                .unwrap_or_else(|error| panic!("{shown}: {error}"));
+            assert_eq!(response.headers()["content-type"], "application/problem+json", "{shown}");
+            let problem: Value = response.json().await.expect("JSON");
+            assert_eq!(problem["status"], case.status, "{shown}: {problem}");
+            assert_eq!(problem["code"], case.code, "{shown}: {problem}");
+            for member in ["type", "title", "detail", "instance"] {
+                assert!(problem[member].is_string(), "{shown}: {problem}");
+            }
+            if let Some(pointer) = case.pointer {
+                assert_eq!(problem["errors"][0]["pointer"], pointer, "{shown}: {problem}");
+            }
+        }
+
+        world.quiet().await;
+        assert_eq!(world.snapshot().await, before);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn slow_and_vanishing_clients_change_nothing() {
+    block_on(async {
+        let env = vec![("member", "BODY_TIMEOUT_MS", "300".to_owned())];
+        let world = World::start_with(WorldOptions { env, ..Default::default() }).await;
+        let before = world.snapshot().await;
+        let half = "POST /members HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{\"phoneNo\":";
+
+        let mut silent = connect(&world).await;
+        silent.write_all(half.as_bytes()).await.expect("half a request");
+        let mut answer = String::new();
+        let answered = tokio::time::timeout(Duration::from_secs(10), silent.read_to_string(&mut answer)).await;
+        answered.expect("the connection is closed").expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+        assert!(answer.contains(r#""code":"request-timeout""#), "{answer}");
+
+        for _ in 0..20 {
+            let mut vanishing = connect(&world).await;
+            vanishing.write_all(half.as_bytes()).await.expect("half a request");
+        }
+        assert_eq!(world.client.join(1, "01012345678", "N").await.status, 201);
+        world.client.until("/mypages/1", 200, serde_json::json!({ "remainPoint": 1_000 })).await;
+        let members: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM member.member").fetch_one(&world.pool).await.expect("a count");
+        assert_eq!((members, before.len()), (1, 0));
+        world.stop().await;
+    });
+}
+
+async fn connect(world: &World) -> TcpStream {
+    let url = world.service("member").url();
+    TcpStream::connect(url.trim_start_matches("http://")).await.expect("a connection")
+}

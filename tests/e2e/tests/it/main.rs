@@ -1,0 +1,10 @@
+//! The whole system from outside: real processes, a real Postgres, a real Apache Kafka.
+
+mod bad_input;
+mod concurrency;
+mod memberships;
+mod outages;
+mod poison;
+mod replay;
+mod scenario;
+mod start;

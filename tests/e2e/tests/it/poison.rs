@@ -1,0 +1,52 @@
+//! An event that cannot be handled is parked with what follows it; everybody else goes on.
+
+use e2e::{Record, World, block_on, eventually};
+use rdkafka::message::OwnedHeaders;
+use serde_json::json;
+use uuid::Uuid;
+
+#[test]
+fn a_poison_record_is_parked_with_its_members_later_ones_while_other_members_go_on() {
+    block_on(async {
+        let world = World::start().await;
+        world.client.join_and_be_granted(1).await;
+        world.quiet().await;
+        let genuine = world.topics.read("member").await;
+        let mut poison = genuine[0].with_new_id(&Uuid::now_v7().to_string());
+        poison.payload = br#"{"memberId":"not a number"}"#.to_vec();
+        let unreadable = Record {
+            topic: world.topics.name("member"),
+            key: vec![0xff, 0xfe],
+            payload: b"?".to_vec(),
+            headers: OwnedHeaders::new(),
+        };
+        world.topics.write(&[poison, unreadable]).await;
+        // Two of each consumer of the topic: message, point and mypage.
+        parked(&world, "message", 2).await;
+        parked(&world, "point", 2).await;
+        parked(&world, "mypage", 2).await;
+
+        world.client.join_and_be_granted(2).await;
+        assert_eq!(world.client.withdraw(1).await.status, 204);
+        world.quiet().await;
+
+        // MemberWithdrawn waits behind the poison, and so the page still stands.
+        parked(&world, "message", 3).await;
+        parked(&world, "mypage", 3).await;
+        world.client.until("/mypages/1", 200, json!({ "remainPoint": 0 })).await;
+        world.client.until("/mypages/2", 200, json!({ "remainPoint": 1_000 })).await;
+        world.stop().await;
+    });
+}
+
+async fn parked(world: &World, service: &str, expected: i64) {
+    let query = format!("SELECT count(*) FROM {service}.parked_event");
+    eventually(&query, || async {
+        let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(query.clone()))
+            .fetch_one(&world.pool)
+            .await
+            .map_err(|error| error.to_string())?;
+        if count == expected { Ok(()) } else { Err(format!("{count} are parked in {service}, not {expected}")) }
+    })
+    .await;
+}
