@@ -15,12 +15,8 @@ use sqlx::migrate::Migrator;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
-const SERVICE: Service = Service {
-    name: "hello",
-    about: "Says hello.",
-    public_port: 8089,
-    internal_port: 9089,
-};
+const SERVICE: Service =
+    Service { name: "hello", about: "Says hello.", public_port: 8089, internal_port: 9089 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("examples/migrations");
 
@@ -35,36 +31,21 @@ async fn build(_settings: Settings, runtime: Runtime) -> anyhow::Result<App> {
     let pool = runtime.pool.clone();
     let held = Arc::clone(&holding);
     let public = Router::new()
-        .route(
-            "/greetings",
-            get(async move |base: BaseUrl| greetings(&pool, &base).await),
-        )
+        .route("/greetings", get(async move |base: BaseUrl| greetings(&pool, &base).await))
         .route("/held", get(async move || hold(&holding).await));
     let internal = Router::new()
-        .route(
-            "/held",
-            get(async move || Json(json!({"held": held.load(Ordering::SeqCst)}))),
-        )
+        .route("/held", get(async move || Json(json!({"held": held.load(Ordering::SeqCst)}))))
         .route("/end", post(async move || ending.notify_one()));
     Ok(App {
         public,
         internal,
-        migrators: vec![Migrations {
-            table: "_sqlx_migrations",
-            migrator: &MIGRATIONS,
-        }],
+        migrators: vec![Migrations { table: "_sqlx_migrations", migrator: &MIGRATIONS }],
     })
 }
 
 async fn greetings(pool: &PgPool, base: &BaseUrl) -> Result<Resource<serde_json::Value>, Problem> {
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM greeting")
-        .fetch_one(pool)
-        .await?;
-    Ok(Resource::new(
-        "greetings",
-        base.href("/greetings"),
-        json!({"count": count}),
-    ))
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM greeting").fetch_one(pool).await?;
+    Ok(Resource::new("greetings", base.href("/greetings"), json!({"count": count})))
 }
 
 /// Answers when the process gets SIGUSR1.

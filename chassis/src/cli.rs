@@ -22,12 +22,8 @@ pub fn command<C: Args>(service: &Service) -> Command {
         .about(service.about)
         .long_about(None)
         .version(env!("CARGO_PKG_VERSION"))
-        .mut_arg("listen", |arg| {
-            arg.default_value(loopback(service.public_port)).required(false)
-        })
-        .mut_arg("internal_listen", |arg| {
-            arg.default_value(loopback(service.internal_port)).required(false)
-        })
+        .mut_arg("listen", |arg| arg.default_value(loopback(service.public_port)).required(false))
+        .mut_arg("internal_listen", |arg| arg.default_value(loopback(service.internal_port)).required(false))
 }
 
 /// Leaks a few bytes, twice in the life of a process: the parser wants a static default.
@@ -82,12 +78,8 @@ mod tests {
     use crate::Settings;
     use crate::settings::Auth;
 
-    const SERVICE: Service = Service {
-        name: "point",
-        about: "Points.",
-        public_port: 8083,
-        internal_port: 9083,
-    };
+    const SERVICE: Service =
+        Service { name: "point", about: "Points.", public_port: 8083, internal_port: 9083 };
     const URL: &str = "--database-url=postgres://point_app:secret@localhost/mileage";
 
     fn parsed(args: &[&str]) -> Result<Parsed<Settings>, String> {
@@ -109,10 +101,7 @@ mod tests {
         assert_eq!(settings.internal_listen.to_string(), "127.0.0.1:9083");
         assert_eq!(settings.auth(), Auth::None);
         assert!(!settings.no_migrate);
-        assert_eq!(
-            settings.migration_database_url().expose(),
-            settings.database_url.expose()
-        );
+        assert_eq!(settings.migration_database_url().expose(), settings.database_url.expose());
     }
 
     #[test]
@@ -125,10 +114,7 @@ mod tests {
     #[test]
     fn a_wrong_setting_is_one_line_that_names_it() {
         for (args, expected) in [
-            (
-                &[][..],
-                "--database-url <DATABASE_URL> [environment: DATABASE_URL]",
-            ),
+            (&[][..], "--database-url <DATABASE_URL> [environment: DATABASE_URL]"),
             (&[URL, "--body-limit-bytes=0"], "[environment: BODY_LIMIT_BYTES]"),
             (&[URL, "--listen=nowhere"], "[environment: LISTEN]"),
             (&[URL, "--log-format=xml"], "'xml'"),
@@ -144,16 +130,9 @@ mod tests {
 
     #[test]
     fn everybody_is_operator_only_where_nobody_comes_or_it_was_said() {
-        assert!(
-            parsed(&[URL, "--listen=0.0.0.0:80"])
-                .unwrap_err()
-                .contains("--auth none")
-        );
+        assert!(parsed(&[URL, "--listen=0.0.0.0:80"]).unwrap_err().contains("--auth none"));
         assert!(parsed(&[URL, "--listen=[::]:80"]).is_err());
-        assert_eq!(
-            settings(&[URL, "--listen=0.0.0.0:80", "--auth=none"]).auth(),
-            Auth::None
-        );
+        assert_eq!(settings(&[URL, "--listen=0.0.0.0:80", "--auth=none"]).auth(), Auth::None);
         assert_eq!(settings(&[URL, "--listen=[::1]:80"]).auth(), Auth::None);
     }
 
@@ -162,18 +141,13 @@ mod tests {
         assert!(!format!("{:?}", settings(&[URL])).contains("secret"));
         for url in ["postgres://u:secret@host:x/db", "mysql://u:secret@host/db"] {
             let line = parsed(&["--database-url", url]).unwrap_err();
-            assert!(
-                line.contains("DATABASE_URL") && !line.contains("secret"),
-                "{line}"
-            );
+            assert!(line.contains("DATABASE_URL") && !line.contains("secret"), "{line}");
         }
     }
 
     #[test]
     fn help_has_every_setting_with_its_variable() {
-        let Ok(Parsed::Answer(help)) = parsed(&["--help"]) else {
-            panic!("no help")
-        };
+        let Ok(Parsed::Answer(help)) = parsed(&["--help"]) else { panic!("no help") };
         for arg in command::<Settings>(&SERVICE).get_arguments() {
             let variable = arg.get_env().unwrap().to_str().unwrap();
             assert!(help.contains(&format!("[env: {variable}")), "{variable}");

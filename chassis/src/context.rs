@@ -23,10 +23,6 @@ impl<S: Sync> FromRequestParts<S> for RequestContext {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let principal = Principal::from_request_parts(parts, state).await?;
         let request = RequestState::of(parts)?;
-        Ok(Self {
-            principal,
-            trace_parent: request.trace_parent,
-            request_id: request.request_id.to_string(),
-        })
+        Ok(Self { principal, trace_parent: request.trace_parent, request_id: request.request_id.to_string() })
     }
 }

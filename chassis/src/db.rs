@@ -36,16 +36,11 @@ const WARM_CONNECTIONS: u32 = 4;
 /// # Errors
 /// When the URL is not one of Postgres.
 pub fn connect_options(database_url: &str, schema: &str) -> Result<PgConnectOptions, sqlx::Error> {
-    let options = PgConnectOptions::from_str(database_url)?
-        .application_name(schema)
-        .options([
-            ("search_path", schema.to_owned()),
-            ("statement_timeout", STATEMENT_TIMEOUT.as_millis().to_string()),
-            (
-                "idle_in_transaction_session_timeout",
-                IDLE_IN_TRANSACTION_TIMEOUT.as_millis().to_string(),
-            ),
-        ]);
+    let options = PgConnectOptions::from_str(database_url)?.application_name(schema).options([
+        ("search_path", schema.to_owned()),
+        ("statement_timeout", STATEMENT_TIMEOUT.as_millis().to_string()),
+        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT.as_millis().to_string()),
+    ]);
     Ok(options)
 }
 
@@ -78,10 +73,7 @@ pub(crate) async fn warm_up(pool: &PgPool, settings: &Settings) {
     let connections =
         futures::future::join_all((0..warm_connections(settings)).map(|_| pool.acquire())).await;
     if let Some(error) = connections.into_iter().find_map(Result::err) {
-        tracing::warn!(
-            error = crate::error::chain(&error),
-            "cannot open the first connections to Postgres"
-        );
+        tracing::warn!(error = crate::error::chain(&error), "cannot open the first connections to Postgres");
     }
 }
 
@@ -103,10 +95,7 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
 }
 
 fn is_transient_code(code: &str) -> bool {
-    code == "55P03"
-        || ["08", "40", "53", "57"]
-            .iter()
-            .any(|class| code.starts_with(class))
+    code == "55P03" || ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class))
 }
 
 #[cfg(test)]
@@ -115,9 +104,7 @@ mod tests {
 
     #[test]
     fn outages_and_lost_races_are_transient() {
-        for code in [
-            "08006", "40001", "40P01", "53300", "57P01", "57P03", "57014", "55P03",
-        ] {
+        for code in ["08006", "40001", "40P01", "53300", "57P01", "57P03", "57014", "55P03"] {
             assert!(is_transient_code(code), "{code}");
         }
         for code in ["23505", "42P01", "28P01", "3D000", "55000"] {

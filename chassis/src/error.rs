@@ -28,9 +28,7 @@ mod tests {
 
     #[test]
     fn causes_follow_each_other_once() {
-        let error = anyhow!("refused")
-            .context("cannot connect: refused")
-            .context("cannot migrate");
+        let error = anyhow!("refused").context("cannot connect: refused").context("cannot migrate");
 
         assert_eq!(chain(error.as_ref()), "cannot migrate: cannot connect: refused");
     }

@@ -34,8 +34,5 @@ pub fn test_router(app: Router) -> Router {
 
 /// As [`test_router`], with other limits.
 pub fn test_router_with(app: Router, limits: Limits) -> Router {
-    layered(
-        app,
-        Arc::new(ServerState::for_tests(limits, Lifecycle::started())),
-    )
+    layered(app, Arc::new(ServerState::for_tests(limits, Lifecycle::started())))
 }

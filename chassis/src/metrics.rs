@@ -12,9 +12,8 @@ use crate::Service;
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Upper bounds of duration histograms, in seconds.
-const DURATION_BUCKETS: &[f64] = &[
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
+const DURATION_BUCKETS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Installs the process-wide recorder. Every histogram whose name ends in `_seconds` gets the duration buckets.
 ///

@@ -53,9 +53,6 @@ mod tests {
     fn an_actor_names_kind_and_id() {
         assert_eq!(Principal::Operator.actor(), "operator");
         assert_eq!(Principal::Member("1".to_owned()).actor(), "member:1");
-        assert_eq!(
-            Principal::Service("message".to_owned()).actor(),
-            "service:message"
-        );
+        assert_eq!(Principal::Service("message".to_owned()).actor(), "service:message");
     }
 }

@@ -49,10 +49,7 @@ pub struct FieldError {
 impl FieldError {
     /// An error of the field at this JSON Pointer.
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self {
-            pointer: pointer.into(),
-            detail: detail.into(),
-        }
+        Self { pointer: pointer.into(), detail: detail.into() }
     }
 }
 

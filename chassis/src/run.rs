@@ -45,11 +45,7 @@ where
     Fut: Future<Output = anyhow::Result<App>>,
 {
     if let Err(error) = telemetry::start(config.as_ref()) {
-        eprintln!(
-            "{}: cannot start logging: {}",
-            service.name,
-            chain(error.as_ref())
-        );
+        eprintln!("{}: cannot start logging: {}", service.name, chain(error.as_ref()));
         return ExitCode::FAILURE;
     }
     let outcome = tokio::runtime::Builder::new_multi_thread()
@@ -86,9 +82,7 @@ where
         supervisor: Supervisor::new(),
         lifecycle: Lifecycle::default(),
     };
-    let app = build(config, runtime.clone())
-        .await
-        .context("cannot build the service")?;
+    let app = build(config, runtime.clone()).await.context("cannot build the service")?;
     let servers = listen(&runtime, &app).await?;
 
     let outcome = tokio::select! {

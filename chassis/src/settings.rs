@@ -133,32 +133,24 @@ impl Validate for Settings {
             ));
         }
         if self.listen == self.internal_listen && self.listen.port() != 0 {
-            return Err(format!(
-                "the public and the internal listener are both {}",
-                self.listen
-            ));
+            return Err(format!("the public and the internal listener are both {}", self.listen));
         }
         if let Some(url) = &self.public_url {
             validate_public_url(url)?;
         }
         EnvFilter::try_new(&self.log).map_err(|error| format!("--log (RUST_LOG) {:?}: {error}", self.log))?;
         self.database_url.validate("--database-url (DATABASE_URL)")?;
-        self.migration_database_url()
-            .validate("--migration-database-url (MIGRATION_DATABASE_URL)")
+        self.migration_database_url().validate("--migration-database-url (MIGRATION_DATABASE_URL)")
     }
 }
 
 fn validate_public_url(url: &str) -> Result<(), String> {
-    let uri = url
-        .parse::<Uri>()
-        .map_err(|error| format!("--public-url (PUBLIC_URL) {url:?}: {error}"))?;
+    let uri = url.parse::<Uri>().map_err(|error| format!("--public-url (PUBLIC_URL) {url:?}: {error}"))?;
     let is_base = matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none();
     if is_base {
         Ok(())
     } else {
-        Err(format!(
-            "--public-url (PUBLIC_URL) {url:?} is not like https://example.org/path"
-        ))
+        Err(format!("--public-url (PUBLIC_URL) {url:?} is not like https://example.org/path"))
     }
 }
 
@@ -194,15 +186,11 @@ impl DatabaseUrl {
     }
 
     fn validate(&self, setting: &str) -> Result<(), String> {
-        let has_scheme = ["postgres://", "postgresql://"]
-            .iter()
-            .any(|scheme| self.0.starts_with(scheme));
+        let has_scheme = ["postgres://", "postgresql://"].iter().any(|scheme| self.0.starts_with(scheme));
         if has_scheme && PgConnectOptions::from_str(&self.0).is_ok() {
             Ok(())
         } else {
-            Err(format!(
-                "{setting} is not like postgres://user:password@host:port/database"
-            ))
+            Err(format!("{setting} is not like postgres://user:password@host:port/database"))
         }
     }
 }

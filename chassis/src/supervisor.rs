@@ -33,11 +33,7 @@ pub enum TaskError {
 impl TaskError {
     /// An error of either kind.
     pub fn new(is_fatal: bool, error: impl Into<anyhow::Error>) -> Self {
-        if is_fatal {
-            Self::Fatal(error.into())
-        } else {
-            Self::Failed(error.into())
-        }
+        if is_fatal { Self::Fatal(error.into()) } else { Self::Failed(error.into()) }
     }
 }
 
@@ -135,13 +131,8 @@ impl Supervisor {
 
     /// What is still running, for the last words of the process.
     pub(crate) fn unfinished(&self) -> Vec<String> {
-        let mut names: Vec<String> = self
-            .0
-            .state()
-            .running
-            .keys()
-            .map(|name| format!("task {name}"))
-            .collect();
+        let mut names: Vec<String> =
+            self.0.state().running.keys().map(|name| format!("task {name}")).collect();
         if !self.0.detached.is_empty() {
             names.push(format!("{} detached task(s)", self.0.detached.len()));
         }
@@ -151,9 +142,7 @@ impl Supervisor {
 
 impl fmt::Debug for Supervisor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Supervisor")
-            .field("unfinished", &self.unfinished())
-            .finish()
+        f.debug_struct("Supervisor").field("unfinished", &self.unfinished()).finish()
     }
 }
 
@@ -163,9 +152,7 @@ impl Inner {
     }
 
     fn fail(&self, name: &str, error: anyhow::Error) {
-        self.state()
-            .fatal
-            .get_or_insert(error.context(format!("background task {name} cannot go on")));
+        self.state().fatal.get_or_insert(error.context(format!("background task {name} cannot go on")));
         self.has_failed.notify_one();
     }
 
@@ -207,18 +194,10 @@ where
             Ok(Ok(())) => return,
             Ok(Err(TaskError::Fatal(error))) => return inner.fail(name, error),
             Ok(Err(TaskError::Failed(error))) => {
-                tracing::error!(
-                    task = name,
-                    error = chain(error.as_ref()),
-                    "background task failed"
-                );
+                tracing::error!(task = name, error = chain(error.as_ref()), "background task failed");
             }
             Err(panic) => {
-                tracing::error!(
-                    task = name,
-                    error = panic_message(&*panic),
-                    "background task panicked"
-                );
+                tracing::error!(task = name, error = panic_message(&*panic), "background task panicked");
             }
         }
         counter!("background_task_restarts_total", "task" => name).increment(1);

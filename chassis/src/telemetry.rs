@@ -15,10 +15,7 @@ pub(crate) fn start(settings: &Settings) -> anyhow::Result<()> {
         LogFormat::Json => json_lines(),
         LogFormat::Pretty => fmt::layer().with_writer(std::io::stderr).boxed(),
     };
-    tracing_subscriber::registry()
-        .with(lines)
-        .with(EnvFilter::try_new(&settings.log)?)
-        .try_init()?;
+    tracing_subscriber::registry().with(lines).with(EnvFilter::try_new(&settings.log)?).try_init()?;
     panic::set_hook(Box::new(|info| tracing::error!(panic = %info, "panicked")));
     Ok(())
 }

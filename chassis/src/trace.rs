@@ -22,19 +22,12 @@ pub struct InvalidTraceParent;
 impl TraceParent {
     /// The root of a new trace, sampled.
     pub fn new_root() -> Self {
-        Self {
-            trace_id: rand::random::<u128>().max(1),
-            parent_id: new_span_id(),
-            flags: 1,
-        }
+        Self { trace_id: rand::random::<u128>().max(1), parent_id: new_span_id(), flags: 1 }
     }
 
     /// A new span in the same trace.
     pub fn child(self) -> Self {
-        Self {
-            parent_id: new_span_id(),
-            ..self
-        }
+        Self { parent_id: new_span_id(), ..self }
     }
 
     /// The trace's id: 32 lowercase hexadecimal digits.
@@ -54,11 +47,7 @@ fn new_span_id() -> u64 {
 
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "00-{:032x}-{:016x}-{:02x}",
-            self.trace_id, self.parent_id, self.flags
-        )
+        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.parent_id, self.flags)
     }
 }
 
@@ -68,12 +57,7 @@ impl FromStr for TraceParent {
     /// Takes version 00, and the first four parts of later versions, as the recommendation asks.
     fn from_str(text: &str) -> Result<Self, InvalidTraceParent> {
         let mut parts = text.split('-');
-        let mut next = |digits| {
-            parts
-                .next()
-                .and_then(|part| hex(part, digits))
-                .ok_or(InvalidTraceParent)
-        };
+        let mut next = |digits| parts.next().and_then(|part| hex(part, digits)).ok_or(InvalidTraceParent);
         let version = next(2)?;
         let trace_id = next(32)?;
         let parent_id = next(16)? as u64;
@@ -82,11 +66,7 @@ impl FromStr for TraceParent {
         if version == 0xff || (version == 0 && has_more) || trace_id == 0 || parent_id == 0 {
             return Err(InvalidTraceParent);
         }
-        Ok(Self {
-            trace_id,
-            parent_id,
-            flags,
-        })
+        Ok(Self { trace_id, parent_id, flags })
     }
 }
 

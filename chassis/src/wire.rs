@@ -59,9 +59,7 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Result<i64, String> {
-        serde_json::from_str::<Integer>(json)
-            .map(i64::from)
-            .map_err(|error| error.to_string())
+        serde_json::from_str::<Integer>(json).map(i64::from).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -75,23 +73,13 @@ mod tests {
 
     #[test]
     fn everything_else_is_refused() {
-        for json in [
-            "1.5", "1.0", "true", "null", r#""""#, r#""-""#, r#""+1""#, r#"" 1""#, r#""1.0""#, "[1]", "{}",
-        ] {
-            assert!(
-                read(json).is_err_and(|message| message.contains("expected an integer")),
-                "{json}"
-            );
+        for json in
+            ["1.5", "1.0", "true", "null", r#""""#, r#""-""#, r#""+1""#, r#"" 1""#, r#""1.0""#, "[1]", "{}"]
+        {
+            assert!(read(json).is_err_and(|message| message.contains("expected an integer")), "{json}");
         }
-        for json in [
-            "9223372036854775808",
-            r#""9223372036854775808""#,
-            r#""-9223372036854775809""#,
-        ] {
-            assert!(
-                read(json).is_err_and(|message| message.contains("out of range")),
-                "{json}"
-            );
+        for json in ["9223372036854775808", r#""9223372036854775808""#, r#""-9223372036854775809""#] {
+            assert!(read(json).is_err_and(|message| message.contains("out of range")), "{json}");
         }
     }
 

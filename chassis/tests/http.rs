@@ -84,10 +84,7 @@ fn routes(writes: Arc<AtomicUsize>) -> Router {
             }),
         )
         .route("/panic", get(async || -> String { panic!("a bug with secrets") }))
-        .route(
-            "/broken",
-            get(async || Problem::internal(&std::io::Error::other("secret cause"))),
-        )
+        .route("/broken", get(async || Problem::internal(&std::io::Error::other("secret cause"))))
         .route("/forever", get(std::future::pending::<()>))
 }
 
@@ -95,21 +92,13 @@ fn routes(writes: Arc<AtomicUsize>) -> Router {
 async fn a_resource_is_created_with_links_to_the_host_that_was_asked() {
     let service = TestService::start().await;
 
-    let answer = send_json(
-        service.address,
-        "POST /members",
-        r#"{"nickname":"SEQ1","memberId":"1"}"#,
-    )
-    .await;
+    let answer = send_json(service.address, "POST /members", r#"{"nickname":"SEQ1","memberId":"1"}"#).await;
 
     assert_eq!(answer.status, 201);
     assert_eq!(answer.header("location"), Some("http://test:80/members/1"));
     assert_eq!(answer.header("content-type"), Some("application/hal+json"));
     assert_eq!(answer.json()["memberId"], 1);
-    assert_eq!(
-        answer.json()["_links"]["self"]["href"],
-        "http://test:80/members/1"
-    );
+    assert_eq!(answer.json()["_links"]["self"]["href"], "http://test:80/members/1");
 }
 
 #[tokio::test]
@@ -145,19 +134,12 @@ async fn every_rejection_is_a_problem() {
         ("GET /broken", 500, "internal-error"),
     ] {
         let answer = ask(service.address, line, &[]).await;
-        assert_eq!(
-            (answer.status, answer.problem().as_str()),
-            (status, code),
-            "{line}"
-        );
+        assert_eq!((answer.status, answer.problem().as_str()), (status, code), "{line}");
         assert!(!answer.body.contains("secret"), "{line}");
         let path = line.split([' ', '?']).nth(1).unwrap();
         assert_eq!(answer.json()["instance"], path);
     }
-    assert_eq!(
-        ask(service.address, "DELETE /members", &[]).await.header("allow"),
-        Some("POST,GET,HEAD")
-    );
+    assert_eq!(ask(service.address, "DELETE /members", &[]).await.header("allow"), Some("POST,GET,HEAD"));
     assert_eq!(service.writes(), 0);
 }
 
@@ -179,17 +161,8 @@ async fn a_bad_body_is_refused_and_its_field_named() {
         assert_eq!(answer.status, status, "{body}");
         assert_eq!(answer.json()["errors"][0]["pointer"].as_str(), pointer, "{body}");
     }
-    let answer = send(
-        service.address,
-        "POST /members",
-        "text/plain",
-        r#"{"nickname":"a"}"#,
-    )
-    .await;
-    assert_eq!(
-        (answer.status, answer.problem().as_str()),
-        (415, "unsupported-media-type")
-    );
+    let answer = send(service.address, "POST /members", "text/plain", r#"{"nickname":"a"}"#).await;
+    assert_eq!((answer.status, answer.problem().as_str()), (415, "unsupported-media-type"));
     assert_eq!(service.writes(), 0);
 }
 
@@ -199,10 +172,7 @@ async fn who_sends_too_much_is_told_so_after_having_sent_all_of_it() {
     let ten_megabytes = vec![b'x'; 10 * 1024 * 1024];
 
     let answer = send_json(service.address, "POST /members", &ten_megabytes).await;
-    assert_eq!(
-        (answer.status, answer.problem().as_str()),
-        (413, "payload-too-large")
-    );
+    assert_eq!((answer.status, answer.problem().as_str()), (413, "payload-too-large"));
 
     for line in ["POST /nowhere", "DELETE /members"] {
         let answer = send_json(service.address, line, &ten_megabytes).await;
@@ -235,23 +205,15 @@ async fn a_chunked_body_has_the_same_limit() {
 
 #[tokio::test]
 async fn a_body_that_stops_half_way_is_given_up() {
-    let limits = Limits {
-        body_timeout: Duration::from_millis(100),
-        ..Limits::default()
-    };
+    let limits = Limits { body_timeout: Duration::from_millis(100), ..Limits::default() };
     let service = TestService::start_with(limits).await;
     let mut client = Client::connect(service.address).await;
-    client
-        .send(head("POST /members", "application/json", 100).replace("connection: close\r\n", ""))
-        .await;
+    client.send(head("POST /members", "application/json", 100).replace("connection: close\r\n", "")).await;
     client.send(r#"{"nickname":"#).await;
 
     let answer = client.answer().await;
 
-    assert_eq!(
-        (answer.status, answer.problem().as_str()),
-        (408, "request-timeout")
-    );
+    assert_eq!((answer.status, answer.problem().as_str()), (408, "request-timeout"));
     assert_eq!(service.writes(), 0);
 }
 
@@ -263,29 +225,18 @@ async fn a_client_that_hangs_up_half_way_changes_nothing() {
     client.send(r#"{"nickname":"SEQ1"}"#).await;
     drop(client);
 
-    assert_eq!(
-        send_json(service.address, "POST /members", r#"{"nickname":"a"}"#)
-            .await
-            .status,
-        201
-    );
+    assert_eq!(send_json(service.address, "POST /members", r#"{"nickname":"a"}"#).await.status, 201);
     assert_eq!(service.writes(), 1);
 }
 
 #[tokio::test]
 async fn a_request_that_takes_too_long_is_answered() {
-    let limits = Limits {
-        request_timeout: Duration::from_millis(50),
-        ..Limits::default()
-    };
+    let limits = Limits { request_timeout: Duration::from_millis(50), ..Limits::default() };
     let service = TestService::start_with(limits).await;
 
     let answer = ask(service.address, "GET /forever", &[]).await;
 
-    assert_eq!(
-        (answer.status, answer.problem().as_str()),
-        (503, "try-again-later")
-    );
+    assert_eq!((answer.status, answer.problem().as_str()), (503, "try-again-later"));
     assert_eq!(answer.header("retry-after"), Some("1"));
 }
 
@@ -295,12 +246,8 @@ async fn a_request_has_an_id_and_a_place_in_its_trace() {
     let trace = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     let given = ask(service.address, "GET /context", &["x-request-id: abc", trace]).await;
-    let own = ask(
-        service.address,
-        "GET /context",
-        &["x-request-id: not sane", "traceparent: nonsense"],
-    )
-    .await;
+    let own =
+        ask(service.address, "GET /context", &["x-request-id: not sane", "traceparent: nonsense"]).await;
 
     assert_eq!(given.header("x-request-id"), Some("abc"));
     assert_eq!(given.json()["requestId"], "abc");
@@ -322,17 +269,12 @@ async fn a_refused_request_leaves_its_connection_usable() {
     let refused = head("POST /nowhere", "application/json", 100_000).replace("connection: close\r\n", "");
     client.send(refused).await;
     client.send(vec![b'x'; 100_000]).await;
-    client
-        .send("GET /members/5 HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
-        .await;
+    client.send("GET /members/5 HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").await;
 
     let answer = client.answer().await;
 
     assert_eq!(answer.status, 404);
-    assert!(
-        answer.body.contains("HTTP/1.1 200 OK") && answer.body.ends_with("\r\n\r\n5"),
-        "{answer:?}"
-    );
+    assert!(answer.body.contains("HTTP/1.1 200 OK") && answer.body.ends_with("\r\n\r\n5"), "{answer:?}");
 }
 
 #[tokio::test]
@@ -340,9 +282,7 @@ async fn who_asks_before_sending_is_told_not_to() {
     let service = TestService::start().await;
     let mut client = Client::connect(service.address).await;
     let head = head("POST /members", "application/json", 1_000_000);
-    client
-        .send(head.replace("connection: close", "expect: 100-continue"))
-        .await;
+    client.send(head.replace("connection: close", "expect: 100-continue")).await;
 
     assert_eq!(client.answer().await.problem(), "payload-too-large");
     until("no write", async || service.writes() == 0).await;

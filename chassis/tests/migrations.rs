@@ -15,10 +15,7 @@ use tokio::sync::OnceCell;
 
 static FIRST: LazyLock<Migrator> = LazyLock::new(|| migrator(&["CREATE TABLE a (id bigint PRIMARY KEY)"]));
 static SECOND: LazyLock<Migrator> = LazyLock::new(|| {
-    migrator(&[
-        "CREATE TABLE a (id bigint PRIMARY KEY)",
-        "CREATE TABLE b (id bigint PRIMARY KEY)",
-    ])
+    migrator(&["CREATE TABLE a (id bigint PRIMARY KEY)", "CREATE TABLE b (id bigint PRIMARY KEY)"])
 });
 static CHANGED: LazyLock<Migrator> = LazyLock::new(|| migrator(&["CREATE TABLE a (id integer PRIMARY KEY)"]));
 static OUTBOX: LazyLock<Migrator> =
@@ -26,22 +23,13 @@ static OUTBOX: LazyLock<Migrator> =
 
 fn migrator(statements: &[&'static str]) -> Migrator {
     let migrations = statements.iter().zip(1..).map(|(sql, version)| {
-        Migration::new(
-            version,
-            "test".into(),
-            MigrationType::Simple,
-            sql.into_sql_str(),
-            false,
-        )
+        Migration::new(version, "test".into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
     Migrator::with_migrations(migrations.collect())
 }
 
 fn own(migrator: &'static Migrator) -> Migrations {
-    Migrations {
-        table: "_sqlx_migrations",
-        migrator,
-    }
+    Migrations { table: "_sqlx_migrations", migrator }
 }
 
 /// One server for all tests of this file; each test has a schema of its own.
@@ -63,10 +51,7 @@ async fn tables(schema: &str) -> Vec<String> {
 #[tokio::test]
 async fn sets_of_migrations_have_their_own_books_in_the_schema_of_the_service() {
     let url = admin_url().await;
-    let outbox = Migrations {
-        table: "_sqlx_migrations_outbox",
-        migrator: &OUTBOX,
-    };
+    let outbox = Migrations { table: "_sqlx_migrations_outbox", migrator: &OUTBOX };
 
     db::migrate(&url, "books", &[outbox, own(&FIRST)]).await.unwrap();
     db::migrate(&url, "books", &[outbox, own(&SECOND)]).await.unwrap();
@@ -116,75 +101,43 @@ async fn a_migration_that_was_changed_afterwards_is_refused() {
     let migrated = db::migrate(&url, "changed", &[own(&CHANGED)]).await;
     let checked = db::check(&url, "changed", &[own(&CHANGED)]).await;
 
-    assert!(
-        matches!(migrated, Err(MigrationError::Failed { .. })),
-        "{migrated:?}"
-    );
-    assert!(
-        matches!(checked, Err(MigrationError::Failed { .. })),
-        "{checked:?}"
-    );
+    assert!(matches!(migrated, Err(MigrationError::Failed { .. })), "{migrated:?}");
+    assert!(matches!(checked, Err(MigrationError::Failed { .. })), "{checked:?}");
 }
 
 #[tokio::test]
 async fn an_outage_is_worth_another_attempt_and_a_refusal_is_not() {
     let unreachable = db::migrate("postgres://u@127.0.0.1:1/db", "x", &[]).await;
-    assert!(
-        matches!(unreachable, Err(MigrationError::Unavailable(_))),
-        "{unreachable:?}"
-    );
+    assert!(matches!(unreachable, Err(MigrationError::Unavailable(_))), "{unreachable:?}");
 
     let no_such_database = admin_url().await.replace("/postgres", "/nowhere");
     let refused = db::migrate(&no_such_database, "x", &[]).await;
-    assert!(
-        matches!(refused, Err(MigrationError::Refused { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(MigrationError::Refused { .. })), "{refused:?}");
 }
 
 #[tokio::test]
 async fn the_pool_survives_the_death_of_its_idle_connections() {
-    let service = Service {
-        name: "reborn",
-        about: "",
-        public_port: 0,
-        internal_port: 0,
-    };
+    let service = Service { name: "reborn", about: "", public_port: 0, internal_port: 0 };
     let pool = db::pool(&settings(&admin_url().await), &service).unwrap();
-    let schema: String = sqlx::query_scalar("SHOW search_path")
-        .fetch_one(&pool)
-        .await
-        .unwrap();
+    let schema: String = sqlx::query_scalar("SHOW search_path").fetch_one(&pool).await.unwrap();
     assert_eq!(schema, "reborn");
 
     let mut admin = PgConnection::connect(&admin_url().await).await.unwrap();
     let terminate =
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'reborn'";
-    sqlx::query(AssertSqlSafe(terminate))
-        .execute(&mut admin)
-        .await
-        .unwrap();
+    sqlx::query(AssertSqlSafe(terminate)).execute(&mut admin).await.unwrap();
 
     // At most one request meets the dead connection; an idle one is tested first.
     let outcomes = [
         sqlx::query("SELECT 1").execute(&pool).await.map(drop),
         sqlx::query("SELECT 1").execute(&pool).await.map(drop),
     ];
-    assert!(
-        outcomes[0].as_ref().err().is_none_or(db::is_transient),
-        "{outcomes:?}"
-    );
+    assert!(outcomes[0].as_ref().err().is_none_or(db::is_transient), "{outcomes:?}");
     assert!(outcomes[1].is_ok(), "{outcomes:?}");
 }
 
 fn settings(url: &str) -> Settings {
-    let required = [
-        "test",
-        "--listen=127.0.0.1:1",
-        "--internal-listen=127.0.0.1:2",
-        "--database-url",
-        url,
-    ];
+    let required = ["test", "--listen=127.0.0.1:1", "--internal-listen=127.0.0.1:2", "--database-url", url];
     let matches = Settings::augment_args(Command::new("test")).get_matches_from(required);
     Settings::from_arg_matches(&matches).unwrap()
 }

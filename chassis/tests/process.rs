@@ -21,10 +21,7 @@ use tokio::time::timeout;
 /// Cargo builds the examples of a crate before it runs its tests.
 fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    test.parent()
-        .and_then(Path::parent)
-        .unwrap()
-        .join("examples/hello")
+    test.parent().and_then(Path::parent).unwrap().join("examples/hello")
 }
 
 struct Hello {
@@ -49,13 +46,7 @@ impl Hello {
             .env("INTERNAL_LISTEN", internal.to_string())
             .args(arguments);
         let process = ChildProcess::spawn("hello", command, &log, Signal::SIGKILL).unwrap();
-        Self {
-            public,
-            internal,
-            process,
-            log,
-            _scratch: scratch,
-        }
+        Self { public, internal, process, log, _scratch: scratch }
     }
 
     async fn start_ready(database_url: &str, arguments: &[&str]) -> Self {
@@ -77,10 +68,7 @@ impl Hello {
     }
 
     async fn exit_code(&self) -> Option<i32> {
-        timeout(DEADLINE, self.process.exited())
-            .await
-            .expect("it does not end")
-            .code()
+        timeout(DEADLINE, self.process.exited()).await.expect("it does not end").code()
     }
 
     fn log(&self) -> String {
@@ -93,12 +81,7 @@ async fn postgres() -> Postgres {
 }
 
 fn run(arguments: &[&str]) -> std::process::Output {
-    Command::new(program())
-        .env_clear()
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+    Command::new(program()).env_clear().args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
 #[test]
@@ -111,25 +94,15 @@ fn a_wrong_setting_stops_it_with_one_line() {
         "{line}"
     );
 
-    let public = run(&[
-        "--database-url=postgres://u:secret@localhost/db",
-        "--listen=0.0.0.0:1",
-    ]);
+    let public = run(&["--database-url=postgres://u:secret@localhost/db", "--listen=0.0.0.0:1"]);
     assert_eq!(public.status.code(), Some(2));
     let line = String::from_utf8(public.stderr).unwrap();
-    assert!(
-        line.contains("--auth none") && line.lines().count() == 1,
-        "{line}"
-    );
+    assert!(line.contains("--auth none") && line.lines().count() == 1, "{line}");
 }
 
 #[test]
 fn it_tells_its_version_and_its_settings() {
-    assert!(
-        String::from_utf8(run(&["--version"]).stdout)
-            .unwrap()
-            .starts_with("hello 0.")
-    );
+    assert!(String::from_utf8(run(&["--version"]).stdout).unwrap().starts_with("hello 0."));
     let help = run(&["--help"]);
     assert!(help.status.success() && String::from_utf8(help.stdout).unwrap().contains("[env: LISTEN=]"));
 }
@@ -140,10 +113,7 @@ async fn it_serves_once_it_has_migrated_and_ends_when_told() {
     let hello = Hello::start_ready(&postgres.admin_url(), &[]).await;
 
     let greetings = hello.get("/greetings").await;
-    assert_eq!(
-        (greetings.status, greetings.json()["count"].as_i64()),
-        (200, Some(0))
-    );
+    assert_eq!((greetings.status, greetings.json()["count"].as_i64()), (200, Some(0)));
     ask(hello.public, "BREW /nowhere", &[]).await;
     let metrics = ask(hello.internal, "GET /metrics", &[]).await.body;
     for part in [
@@ -170,15 +140,9 @@ async fn it_is_alive_while_postgres_is_down_and_starts_when_it_is_there() {
 
     hello.until_status("/livez", 200).await;
     let readyz = hello.get("/readyz").await;
-    assert_eq!(
-        (readyz.status, readyz.json()["reason"].as_str()),
-        (503, Some("starting"))
-    );
+    assert_eq!((readyz.status, readyz.json()["reason"].as_str()), (503, Some("starting")));
     let greetings = hello.get("/greetings").await;
-    assert_eq!(
-        (greetings.status, greetings.problem().as_str()),
-        (503, "try-again-later")
-    );
+    assert_eq!((greetings.status, greetings.problem().as_str()), (503, "try-again-later"));
     assert_eq!(greetings.header("retry-after"), Some("1"));
 
     postgres.restart().await.unwrap();
@@ -200,11 +164,7 @@ async fn it_does_not_start_behind_its_migrations_when_it_may_not_migrate() {
 
     let behind = Hello::start(&postgres.admin_url(), &["--no-migrate"]);
     assert_eq!(behind.exit_code().await, Some(1));
-    assert!(
-        behind.log().contains("the database is behind: migration 1"),
-        "{}",
-        behind.log()
-    );
+    assert!(behind.log().contains("the database is behind: migration 1"), "{}", behind.log());
 
     let migrated = Hello::start_ready(&postgres.admin_url(), &[]).await;
     let beside = Hello::start_ready(&postgres.admin_url(), &["--no-migrate"]).await;
@@ -220,13 +180,7 @@ async fn it_ends_when_a_background_task_cannot_go_on() {
     ask(hello.internal, "POST /end", &[]).await;
 
     assert_eq!(hello.exit_code().await, Some(1));
-    assert!(
-        hello
-            .log()
-            .contains("background task ender cannot go on: told to end"),
-        "{}",
-        hello.log()
-    );
+    assert!(hello.log().contains("background task ender cannot go on: told to end"), "{}", hello.log());
 }
 
 #[tokio::test]
@@ -238,13 +192,7 @@ async fn it_ends_when_its_port_is_taken() {
     let second = Hello::start(&postgres.admin_url(), &[taken.as_str()]);
 
     assert_eq!(second.exit_code().await, Some(1));
-    assert!(
-        second
-            .log()
-            .contains(&format!("cannot listen on {}", hello.public)),
-        "{}",
-        second.log()
-    );
+    assert!(second.log().contains(&format!("cannot listen on {}", hello.public)), "{}", second.log());
 }
 
 #[tokio::test]
@@ -258,10 +206,8 @@ async fn requests_in_flight_are_finished_before_it_ends() {
     hello.until_status("/readyz", 503).await;
     assert_eq!(hello.get("/readyz").await.json()["reason"], "draining");
     assert_eq!(hello.get("/livez").await.status, 200);
-    until("no connection is accepted any more", async || {
-        TcpStream::connect(hello.public).await.is_err()
-    })
-    .await;
+    until("no connection is accepted any more", async || TcpStream::connect(hello.public).await.is_err())
+        .await;
     assert!(!held.is_finished() && hello.process.exit_status().is_none());
     hello.process.signal(Signal::SIGUSR1);
 
@@ -279,13 +225,7 @@ async fn who_does_not_finish_in_time_is_named() {
     hello.process.signal(Signal::SIGINT);
 
     assert_eq!(hello.exit_code().await, Some(1));
-    assert!(
-        hello
-            .log()
-            .contains("not finished: 1 HTTP connection(s), task ender"),
-        "{}",
-        hello.log()
-    );
+    assert!(hello.log().contains("not finished: 1 HTTP connection(s), task ender"), "{}", hello.log());
 }
 
 #[tokio::test]
@@ -298,11 +238,7 @@ async fn a_second_signal_ends_it_at_once() {
     hello.process.signal(Signal::SIGTERM);
 
     assert_eq!(hello.exit_code().await, Some(1));
-    assert!(
-        hello.log().contains("stopped at once by a second SIGTERM"),
-        "{}",
-        hello.log()
-    );
+    assert!(hello.log().contains("stopped at once by a second SIGTERM"), "{}", hello.log());
 }
 
 #[tokio::test]

@@ -87,9 +87,7 @@ impl Database {
         server.set_path("postgres");
         let mut connection = PgConnection::connect(server.as_str()).await?;
         let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(&name));
-        sqlx::raw_sql(AssertSqlSafe(statement))
-            .execute(&mut connection)
-            .await?;
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
         Ok(connection.close().await?)
     }
 }
@@ -108,15 +106,9 @@ async fn create_if_absent(admin_url: &str, name: &str, template: &str) -> anyhow
         .fetch_one(&mut connection)
         .await?;
     if !exists {
-        let statement = format!(
-            "CREATE DATABASE {} TEMPLATE {} ENCODING 'UTF8'",
-            quoted(name),
-            quoted(template)
-        );
-        if let Err(error) = sqlx::raw_sql(AssertSqlSafe(statement))
-            .execute(&mut connection)
-            .await
-        {
+        let statement =
+            format!("CREATE DATABASE {} TEMPLATE {} ENCODING 'UTF8'", quoted(name), quoted(template));
+        if let Err(error) = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await {
             anyhow::ensure!(was_created_meanwhile(&error), error);
         }
     }
@@ -136,7 +128,6 @@ fn quoted(identifier: &str) -> String {
 }
 
 fn with_search_path(mut url: Url, schemas: &str) -> String {
-    url.query_pairs_mut()
-        .append_pair("options", &format!("-csearch_path={schemas}"));
+    url.query_pairs_mut().append_pair("options", &format!("-csearch_path={schemas}"));
     url.to_string()
 }

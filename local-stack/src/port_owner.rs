@@ -30,9 +30,7 @@ fn listening_inodes(table: &str, port: u16) -> Vec<String> {
         .filter_map(|line| {
             let fields: Vec<&str> = line.split_whitespace().collect();
             let listens = fields.get(1)?.ends_with(&suffix) && *fields.get(3)? == "0A";
-            listens
-                .then(|| fields.get(9).map(|inode| (*inode).to_owned()))
-                .flatten()
+            listens.then(|| fields.get(9).map(|inode| (*inode).to_owned())).flatten()
         })
         .collect()
 }
@@ -44,11 +42,7 @@ fn holds_any(process: &Path, sockets: &[String]) -> bool {
     descriptors
         .flatten()
         .filter_map(|descriptor| fs::read_link(descriptor.path()).ok())
-        .any(|target| {
-            target
-                .to_str()
-                .is_some_and(|target| sockets.iter().any(|socket| socket == target))
-        })
+        .any(|target| target.to_str().is_some_and(|target| sockets.iter().any(|socket| socket == target)))
 }
 
 #[cfg(test)]
@@ -59,9 +53,6 @@ mod tests {
     fn the_listening_process_is_named() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let owner = port_owner(listener.local_addr().unwrap().port()).unwrap();
-        assert!(
-            owner.contains(&format!("(pid {})", std::process::id())),
-            "{owner}"
-        );
+        assert!(owner.contains(&format!("(pid {})", std::process::id())), "{owner}");
     }
 }

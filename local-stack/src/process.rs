@@ -49,17 +49,10 @@ impl ChildProcess {
     pub fn spawn(name: &str, mut command: Command, log: &Path, death_signal: Signal) -> anyhow::Result<Self> {
         let program = command.get_program().to_string_lossy().into_owned();
         let output = open_log(log)?;
-        let log_start = output
-            .metadata()
-            .with_context(|| format!("cannot read {}", log.display()))?
-            .len();
+        let log_start = output.metadata().with_context(|| format!("cannot read {}", log.display()))?.len();
         command
             .stdin(Stdio::null())
-            .stdout(
-                output
-                    .try_clone()
-                    .with_context(|| format!("cannot duplicate {}", log.display()))?,
-            )
+            .stdout(output.try_clone().with_context(|| format!("cannot duplicate {}", log.display()))?)
             .stderr(output)
             .process_group(0);
         die_with_parent(&mut command, death_signal);
@@ -73,14 +66,7 @@ impl ChildProcess {
             .name(format!("wait-{name}"))
             .spawn(move || reap(child, pid, &flag, &sender))
             .context("cannot start a thread")?;
-        Ok(Self(Arc::new(Inner {
-            name: name.to_owned(),
-            pid,
-            log: log.to_owned(),
-            log_start,
-            reaped,
-            exit,
-        })))
+        Ok(Self(Arc::new(Inner { name: name.to_owned(), pid, log: log.to_owned(), log_start, reaped, exit })))
     }
 
     /// Its process id.
@@ -199,11 +185,7 @@ fn die_with_parent(command: &mut Command, signal: Signal) {
     let parent = Pid::this();
     let in_child = move || -> io::Result<()> {
         prctl::set_pdeathsig(signal)?;
-        if getppid() == parent {
-            Ok(())
-        } else {
-            Err(Errno::ESRCH.into())
-        }
+        if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH.into()) }
     };
     // It runs after std has changed the user, which would have reset the death signal.
     #[allow(

@@ -9,9 +9,7 @@ pub fn root() -> PathBuf {
     std::env::current_dir()
         .ok()
         .and_then(|cwd| {
-            cwd.ancestors()
-                .find(|dir| dir.join("local-stack/kafka/pom.xml").is_file())
-                .map(Path::to_owned)
+            cwd.ancestors().find(|dir| dir.join("local-stack/kafka/pom.xml").is_file()).map(Path::to_owned)
         })
         .or_else(|| compiled.parent().map(Path::to_owned))
         .unwrap_or_else(|| compiled.to_owned())
@@ -24,10 +22,6 @@ pub fn target_dir() -> PathBuf {
     }
     std::env::current_exe()
         .ok()
-        .and_then(|exe| {
-            exe.ancestors()
-                .find(|dir| dir.join("CACHEDIR.TAG").is_file())
-                .map(Path::to_owned)
-        })
+        .and_then(|exe| exe.ancestors().find(|dir| dir.join("CACHEDIR.TAG").is_file()).map(Path::to_owned))
         .unwrap_or_else(|| root().join("target"))
 }

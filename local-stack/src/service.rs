@@ -60,10 +60,7 @@ impl ServiceProcess {
         let service = Self {
             binary: find_binary(&options.name)?,
             options,
-            client: reqwest::Client::builder()
-                .no_proxy()
-                .timeout(Duration::from_secs(2))
-                .build()?,
+            client: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?,
             process: Mutex::new(None),
         };
         service.launch()?;
@@ -87,20 +84,10 @@ impl ServiceProcess {
 
     /// Waits until `/readyz` of the internal listener answers with success. Fails at once when the process ends.
     pub async fn wait_ready(&self) -> anyhow::Result<()> {
-        let process = self
-            .current()
-            .with_context(|| format!("{} is not running", self.name()))?;
+        let process = self.current().with_context(|| format!("{} is not running", self.name()))?;
         let ready = until_ok(READY_DEADLINE, || async {
-            let answer = self
-                .client
-                .get(format!("{}/readyz", self.internal_url()))
-                .send()
-                .await?;
-            anyhow::ensure!(
-                answer.status().is_success(),
-                "/readyz answers {}",
-                answer.status()
-            );
+            let answer = self.client.get(format!("{}/readyz", self.internal_url())).send().await?;
+            anyhow::ensure!(answer.status().is_success(), "/readyz answers {}", answer.status());
             Ok(())
         });
         tokio::select! {
@@ -180,10 +167,7 @@ impl ServiceProcess {
     }
 
     fn current(&self) -> Option<ChildProcess> {
-        self.process
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn take(&self) -> Option<ChildProcess> {

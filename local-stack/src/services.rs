@@ -30,32 +30,15 @@ pub struct Ports {
 impl Ports {
     /// 8081…8084 and 9081…9084, in the order of [`SERVICES`].
     pub const FIXED: [Self; 4] = [
-        Self {
-            public: 8081,
-            internal: 9081,
-        },
-        Self {
-            public: 8082,
-            internal: 9082,
-        },
-        Self {
-            public: 8083,
-            internal: 9083,
-        },
-        Self {
-            public: 8084,
-            internal: 9084,
-        },
+        Self { public: 8081, internal: 9081 },
+        Self { public: 8082, internal: 9082 },
+        Self { public: 8083, internal: 9083 },
+        Self { public: 8084, internal: 9084 },
     ];
 
     /// Free ports for four services.
     pub fn free() -> anyhow::Result<[Self; 4]> {
-        let pair = || {
-            anyhow::Ok(Self {
-                public: free_port()?,
-                internal: free_port()?,
-            })
-        };
+        let pair = || anyhow::Ok(Self { public: free_port()?, internal: free_port()? });
         Ok([pair()?, pair()?, pair()?, pair()?])
     }
 }
@@ -93,18 +76,12 @@ impl ServicesOptions {
     fn service(&self, name: &str, ports: Ports, point: Ports, log_dir: &Path) -> ServiceOptions {
         let mut env = vec![
             ("DATABASE_URL".to_owned(), self.database.url(name, Role::App)),
-            (
-                "MIGRATION_DATABASE_URL".to_owned(),
-                self.database.url(name, Role::Owner),
-            ),
+            ("MIGRATION_DATABASE_URL".to_owned(), self.database.url(name, Role::Owner)),
             ("KAFKA_BROKERS".to_owned(), self.brokers.clone()),
             ("TOPIC_PREFIX".to_owned(), self.topic_prefix.clone()),
         ];
         if name == "member" {
-            env.push((
-                "POINT_INTERNAL_URL".to_owned(),
-                format!("http://127.0.0.1:{}", point.internal),
-            ));
+            env.push(("POINT_INTERNAL_URL".to_owned(), format!("http://127.0.0.1:{}", point.internal)));
         }
         let own = self.env.iter().filter(|(service, ..)| service == name);
         env.extend(own.map(|(_, key, value)| (key.clone(), value.clone())));
@@ -138,10 +115,7 @@ impl Services {
             .map(|(name, own)| options.service(name, own, point, &log_dir))
             .map(|service| Ok(Arc::new(ServiceProcess::spawn(service)?)))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let services = Self {
-            services,
-            _scratch: scratch,
-        };
+        let services = Self { services, _scratch: scratch };
         services.wait_ready().await?;
         Ok(services)
     }
@@ -155,12 +129,7 @@ impl Services {
         }
         while let Some(ready) = waiting.join_next().await {
             let service = ready??;
-            say(format!(
-                "{} ready on {} ({})",
-                service.name(),
-                service.url(),
-                seconds(start.elapsed())
-            ));
+            say(format!("{} ready on {} ({})", service.name(), service.url(), seconds(start.elapsed())));
         }
         Ok(())
     }

@@ -114,12 +114,7 @@ impl Stack {
             log_dir: options.log_dir,
         })
         .await?;
-        Ok(Self {
-            services,
-            broker,
-            postgres,
-            database,
-        })
+        Ok(Self { services, broker, postgres, database })
     }
 
     /// One of the services by its name.
@@ -163,9 +158,8 @@ async fn start_postgres(source: PostgresSource) -> anyhow::Result<(Option<Postgr
         }
         PostgresSource::Given(url) => {
             let name = database_name(&url)?;
-            let database = Database::create(&url, &name)
-                .await
-                .context("cannot use the Postgres of POSTGRES_URL")?;
+            let database =
+                Database::create(&url, &name).await.context("cannot use the Postgres of POSTGRES_URL")?;
             say(format!(
                 "postgres given by POSTGRES_URL ready: database {name} ({})",
                 seconds(start.elapsed())
@@ -189,9 +183,7 @@ async fn start_broker(source: BrokerSource) -> anyhow::Result<Broker> {
     let broker = match source {
         BrokerSource::Kafka(options) => Broker::Kafka(Kafka::start(options).await?),
         BrokerSource::Given(brokers) => {
-            kafka::wait_until_ready(&brokers)
-                .await
-                .context("cannot use the broker of KAFKA_BROKERS")?;
+            kafka::wait_until_ready(&brokers).await.context("cannot use the broker of KAFKA_BROKERS")?;
             Broker::Given(brokers)
         }
         BrokerSource::InProcess => Broker::InProcess(InProcessBroker::start(TOPIC_PREFIX)?),
@@ -201,11 +193,7 @@ async fn start_broker(source: BrokerSource) -> anyhow::Result<Broker> {
         Broker::Given(_) => "kafka given by KAFKA_BROKERS",
         Broker::InProcess(_) => "in-process broker",
     };
-    say(format!(
-        "{what} ready on {} ({})",
-        broker.brokers(),
-        seconds(start.elapsed())
-    ));
+    say(format!("{what} ready on {} ({})", broker.brokers(), seconds(start.elapsed())));
     Ok(broker)
 }
 
@@ -217,9 +205,6 @@ mod tests {
     fn the_database_is_named_by_the_url() {
         assert_eq!(database_name("postgres://u@h:5432").unwrap(), "mileage");
         assert_eq!(database_name("postgres://u@h:5432/postgres").unwrap(), "mileage");
-        assert_eq!(
-            database_name("postgres://u@h/points?sslmode=require").unwrap(),
-            "points"
-        );
+        assert_eq!(database_name("postgres://u@h/points?sslmode=require").unwrap(), "points");
     }
 }

@@ -1,8 +1,5 @@
 //! A real Kafka: start, kill, restart; and the in-process stand-in.
-#![allow(
-    clippy::unwrap_used,
-    reason = "clippy takes the helpers of integration tests for production code"
-)]
+#![allow(clippy::unwrap_used, reason = "clippy takes the helpers of integration tests for production code")]
 
 use std::time::{Duration, Instant};
 
@@ -56,9 +53,7 @@ async fn a_record_survives_a_kill() {
     let kafka = Kafka::start(KafkaOptions::default()).await.unwrap();
     let admin: AdminClient<DefaultClientContext> = client(&kafka.brokers()).create().unwrap();
     let topic = NewTopic::new("kept", 3, TopicReplication::Fixed(1));
-    admin.create_topics(&[topic], &AdminOptions::new()).await.unwrap()[0]
-        .as_ref()
-        .unwrap();
+    admin.create_topics(&[topic], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
     produce(&kafka.brokers(), "kept").await;
 
     kafka.kill().await;
@@ -70,22 +65,15 @@ async fn a_record_survives_a_kill() {
 
 #[tokio::test]
 async fn brokers_run_side_by_side() {
-    let (one, other) = tokio::join!(
-        Kafka::start(KafkaOptions::default()),
-        Kafka::start(KafkaOptions::default())
-    );
+    let (one, other) =
+        tokio::join!(Kafka::start(KafkaOptions::default()), Kafka::start(KafkaOptions::default()));
     assert_ne!(one.unwrap().port(), other.unwrap().port());
 }
 
 #[tokio::test]
 async fn properties_can_be_given() {
     let properties = vec![("auto.create.topics.enable".to_owned(), "true".to_owned())];
-    let kafka = Kafka::start(KafkaOptions {
-        properties,
-        ..KafkaOptions::default()
-    })
-    .await
-    .unwrap();
+    let kafka = Kafka::start(KafkaOptions { properties, ..KafkaOptions::default() }).await.unwrap();
     produce(&kafka.brokers(), "made-on-demand").await;
 }
 
@@ -93,8 +81,5 @@ async fn properties_can_be_given() {
 async fn the_in_process_broker_stands_in() {
     let broker = InProcessBroker::start("mileage").unwrap();
     produce(broker.brokers(), "mileage.member").await;
-    assert_eq!(
-        first_record(broker.brokers().to_owned(), "mileage.member").await,
-        b"kept"
-    );
+    assert_eq!(first_record(broker.brokers().to_owned(), "mileage.member").await, b"kept");
 }

@@ -23,26 +23,17 @@ use local_stack::{
 const VICTIM: &str = "LOCAL_STACK_TEST_VICTIM";
 
 fn is_running(pid: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-        stat.rsplit_once(')')
-            .is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
-    })
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z')))
 }
 
 /// Starts both servers, says their pids and the folder of their data, and waits to be killed.
 async fn be_the_victim() {
-    let (postgres, kafka) = tokio::join!(
-        Postgres::start(PostgresOptions::default()),
-        Kafka::start(KafkaOptions::default())
-    );
+    let (postgres, kafka) =
+        tokio::join!(Postgres::start(PostgresOptions::default()), Kafka::start(KafkaOptions::default()));
     let (postgres, kafka) = (postgres.unwrap(), kafka.unwrap());
     let folder = postgres.log_path().parent().unwrap();
-    println!(
-        "victim {} {} {}",
-        postgres.pid().unwrap(),
-        kafka.pid().unwrap(),
-        folder.display()
-    );
+    println!("victim {} {} {}", postgres.pid().unwrap(), kafka.pid().unwrap(), folder.display());
     std::future::pending::<()>().await;
 }
 
@@ -52,11 +43,7 @@ async fn a_killed_parent_leaves_no_child_and_its_data_is_removed_later() {
         return be_the_victim().await;
     }
     let mut victim = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "a_killed_parent_leaves_no_child_and_its_data_is_removed_later",
-            "--nocapture",
-        ])
+        .args(["--exact", "a_killed_parent_leaves_no_child_and_its_data_is_removed_later", "--nocapture"])
         .env(VICTIM, "1")
         .stdout(Stdio::piped())
         .spawn()
@@ -99,11 +86,7 @@ async fn a_child_outlives_the_thread_and_the_runtime_that_started_it() {
     })
     .await
     .unwrap();
-    assert!(
-        tokio::time::timeout(Duration::from_millis(200), child.exited())
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_millis(200), child.exited()).await.is_err());
 
     let status = child.stop(Signal::SIGTERM, Duration::from_secs(5)).await;
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(15));

@@ -1,8 +1,5 @@
 //! A real Postgres: start, restart, kill, and what each role may do.
-#![allow(
-    clippy::unwrap_used,
-    reason = "clippy takes the helpers of integration tests for production code"
-)]
+#![allow(clippy::unwrap_used, reason = "clippy takes the helpers of integration tests for production code")]
 
 use local_stack::{
     database::{Database, Role},
@@ -23,20 +20,15 @@ async fn committed_data_survives_a_kill() {
     let postgres = start().await;
     let database = postgres.create_database("survives").await.unwrap();
     let mut owner = connect(&database.url("point", Role::Owner)).await;
-    sqlx::raw_sql("CREATE TABLE kept AS SELECT 42 AS answer")
-        .execute(&mut owner)
-        .await
-        .unwrap();
+    sqlx::raw_sql("CREATE TABLE kept AS SELECT 42 AS answer").execute(&mut owner).await.unwrap();
 
     postgres.kill().await;
     assert!(PgConnection::connect(&database.admin_url()).await.is_err());
     postgres.restart().await.unwrap();
 
     let mut admin = connect(&database.admin_url()).await;
-    let answer: i32 = sqlx::query_scalar("SELECT answer FROM point.kept")
-        .fetch_one(&mut admin)
-        .await
-        .unwrap();
+    let answer: i32 =
+        sqlx::query_scalar("SELECT answer FROM point.kept").fetch_one(&mut admin).await.unwrap();
     assert_eq!(answer, 42);
 }
 
@@ -45,41 +37,14 @@ async fn a_role_sees_only_its_own_schema() {
     let postgres = start().await;
     let database = postgres.create_database("roles").await.unwrap();
     let mut owner = connect(&database.url("member", Role::Owner)).await;
-    sqlx::raw_sql("CREATE TABLE member.secret (id int)")
-        .execute(&mut owner)
-        .await
-        .unwrap();
+    sqlx::raw_sql("CREATE TABLE member.secret (id int)").execute(&mut owner).await.unwrap();
 
-    for (service, role) in [
-        ("point", Role::Owner),
-        ("point", Role::App),
-        ("member", Role::App),
-    ] {
+    for (service, role) in [("point", Role::Owner), ("point", Role::App), ("member", Role::App)] {
         let mut other = connect(&database.url(service, role)).await;
-        assert!(
-            sqlx::raw_sql("SELECT * FROM member.secret")
-                .execute(&mut other)
-                .await
-                .is_err()
-        );
-        assert!(
-            sqlx::raw_sql("CREATE TABLE member.other (id int)")
-                .execute(&mut other)
-                .await
-                .is_err()
-        );
-        assert!(
-            sqlx::raw_sql("CREATE TABLE public.other (id int)")
-                .execute(&mut other)
-                .await
-                .is_err()
-        );
-        assert!(
-            sqlx::raw_sql("CREATE TEMP TABLE other (id int)")
-                .execute(&mut other)
-                .await
-                .is_err()
-        );
+        assert!(sqlx::raw_sql("SELECT * FROM member.secret").execute(&mut other).await.is_err());
+        assert!(sqlx::raw_sql("CREATE TABLE member.other (id int)").execute(&mut other).await.is_err());
+        assert!(sqlx::raw_sql("CREATE TABLE public.other (id int)").execute(&mut other).await.is_err());
+        assert!(sqlx::raw_sql("CREATE TEMP TABLE other (id int)").execute(&mut other).await.is_err());
     }
 }
 
@@ -108,17 +73,9 @@ async fn migrated_databases_are_independent() {
     let first = postgres.create_migrated_database("first").await.unwrap();
     let second = postgres.create_migrated_database("second").await.unwrap();
     let mut owner = connect(&first.url("point", Role::Owner)).await;
-    sqlx::raw_sql("CREATE TABLE only_here (id int)")
-        .execute(&mut owner)
-        .await
-        .unwrap();
+    sqlx::raw_sql("CREATE TABLE only_here (id int)").execute(&mut owner).await.unwrap();
     let mut other = connect(&second.url("point", Role::Owner)).await;
-    assert!(
-        sqlx::raw_sql("SELECT * FROM only_here")
-            .execute(&mut other)
-            .await
-            .is_err()
-    );
+    assert!(sqlx::raw_sql("SELECT * FROM only_here").execute(&mut other).await.is_err());
 }
 
 #[tokio::test]

@@ -44,7 +44,12 @@ impl PointClient {
     /// # Errors
     /// When the HTTP client cannot be made.
     pub fn new(base: Url, timeout: Duration) -> reqwest::Result<Self> {
-        let http = Client::builder().timeout(timeout).connect_timeout(timeout).tcp_nodelay(true).no_proxy().build()?;
+        let http = Client::builder()
+            .timeout(timeout)
+            .connect_timeout(timeout)
+            .tcp_nodelay(true)
+            .no_proxy()
+            .build()?;
         Ok(Self { http, base })
     }
 
@@ -58,7 +63,8 @@ impl PointClient {
         membership_id: MembershipId,
         provenance: &Provenance,
     ) -> Result<(), ForfeitError> {
-        let url = self.base.join(&format!("forfeitures/{member_id}")).map_err(|error| not_reached(error.into()))?;
+        let url =
+            self.base.join(&format!("forfeitures/{member_id}")).map_err(|error| not_reached(error.into()))?;
         let mut request = self.http.put(url).json(&Request { membership_id });
         if let Some(traceparent) = &provenance.traceparent {
             request = request.header("traceparent", traceparent);

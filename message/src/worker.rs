@@ -91,7 +91,8 @@ impl<G: SmsGateway> Worker<G> {
             Delivery::Failed { .. } => "failed",
             Delivery::Postponed { .. } => "postponed",
         };
-        counter!("messages_attempted_total", "kind" => claimed.kind.as_str(), "outcome" => outcome).increment(1);
+        counter!("messages_attempted_total", "kind" => claimed.kind.as_str(), "outcome" => outcome)
+            .increment(1);
         tracing::debug!(message_id = claimed.message_id, member_id = %claimed.member_id, outcome, "attempted a message");
         let now = (self.clock)();
         if let Err(error) = finish_message(&self.pool, &self.relay, &claimed, &delivery, now).await {

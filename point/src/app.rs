@@ -22,11 +22,7 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     let relay = delivery.publish();
     delivery.subscribe(&[Topic::Member], vec![relay.clone()], Policies);
     let state = State { pool: runtime.pool, relay, clock: Utc::now };
-    Ok(App {
-        public: http::public(state.clone()),
-        internal: http::internal(state),
-        migrators: migrators(),
-    })
+    Ok(App { public: http::public(state.clone()), internal: http::internal(state), migrators: migrators() })
 }
 
 /// What has to be in the schema.

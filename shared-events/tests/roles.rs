@@ -1,6 +1,8 @@
 //! What each service's roles cannot do, asked of a real Postgres with all migrations applied. The tables are those
 //! of the catalogue, so that new ones are covered.
 
+#![allow(clippy::panic, reason = "clippy takes the helpers of integration tests for production code")]
+
 use local_stack::database::{Database, Role, SERVICES};
 use local_stack::postgres::{Postgres, PostgresOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -12,13 +14,8 @@ const INSUFFICIENT_PRIVILEGE: &str = "42501";
 async fn database() -> &'static Database {
     static STARTED: OnceCell<(Postgres, Database)> = OnceCell::const_new();
     let start = || async {
-        let postgres = Postgres::start(PostgresOptions::default())
-            .await
-            .expect("Postgres starts");
-        let database = postgres
-            .create_migrated_database("roles")
-            .await
-            .expect("a migrated database");
+        let postgres = Postgres::start(PostgresOptions::default()).await.expect("Postgres starts");
+        let database = postgres.create_migrated_database("roles").await.expect("a migrated database");
         (postgres, database)
     };
     &STARTED.get_or_init(start).await.1
@@ -77,10 +74,7 @@ async fn tables() -> Vec<Table> {
     .fetch_all(&mut admin)
     .await
     .expect("the tables");
-    tables
-        .into_iter()
-        .map(|(schema, name, column)| Table { schema, name, column })
-        .collect()
+    tables.into_iter().map(|(schema, name, column)| Table { schema, name, column }).collect()
 }
 
 async fn sequences() -> Vec<(String, String)> {
@@ -118,19 +112,12 @@ async fn refusal(connection: &mut PgConnection, statement: &str) -> Option<Strin
     tx.rollback().await.expect("the rollback");
     let error = outcome.err()?;
     let code = error.as_database_error().and_then(|error| error.code());
-    Some(
-        code.unwrap_or_else(|| panic!("{statement}: {error}"))
-            .into_owned(),
-    )
+    Some(code.unwrap_or_else(|| panic!("{statement}: {error}")).into_owned())
 }
 
 async fn assert_forbidden(connection: &mut PgConnection, who: &str, statement: &str) {
     let refusal = refusal(connection, statement).await;
-    assert_eq!(
-        refusal.as_deref(),
-        Some(INSUFFICIENT_PRIVILEGE),
-        "{who}: {statement}"
-    );
+    assert_eq!(refusal.as_deref(), Some(INSUFFICIENT_PRIVILEGE), "{who}: {statement}");
 }
 
 #[tokio::test]
@@ -148,10 +135,7 @@ async fn the_tables_of_all_services_are_looked_at() {
         "mypage.page",
         "mypage._sqlx_migrations",
     ] {
-        assert!(
-            names.iter().any(|name| name == expected),
-            "{expected} is not in {names:?}"
-        );
+        assert!(names.iter().any(|name| name == expected), "{expected} is not in {names:?}");
     }
 }
 
@@ -166,18 +150,9 @@ async fn no_role_reads_or_writes_the_schema_of_another_service() {
             }
         }
         for (schema, sequence) in sequences.iter().filter(|(schema, _)| schema != service) {
-            assert_forbidden(
-                &mut connection,
-                &who,
-                &format!("SELECT nextval('{schema}.{sequence}')"),
-            )
-            .await;
-            assert_forbidden(
-                &mut connection,
-                &who,
-                &format!("SELECT last_value FROM {schema}.{sequence}"),
-            )
-            .await;
+            assert_forbidden(&mut connection, &who, &format!("SELECT nextval('{schema}.{sequence}')")).await;
+            assert_forbidden(&mut connection, &who, &format!("SELECT last_value FROM {schema}.{sequence}"))
+                .await;
         }
     }
 }
@@ -186,17 +161,11 @@ async fn no_role_reads_or_writes_the_schema_of_another_service() {
 async fn no_role_creates_anything_outside_of_its_schema() {
     for (service, role, mut connection) in roles().await {
         let who = format!("{service} {role:?}");
-        let elsewhere = SERVICES
-            .into_iter()
-            .filter(|schema| *schema != service)
-            .chain(["public", "pg_catalog"]);
+        let elsewhere =
+            SERVICES.into_iter().filter(|schema| *schema != service).chain(["public", "pg_catalog"]);
         for schema in elsewhere {
-            assert_forbidden(
-                &mut connection,
-                &who,
-                &format!("CREATE TABLE {schema}.intruder (id int)"),
-            )
-            .await;
+            assert_forbidden(&mut connection, &who, &format!("CREATE TABLE {schema}.intruder (id int)"))
+                .await;
         }
         assert_forbidden(&mut connection, &who, "CREATE TEMP TABLE intruder (id int)").await;
         assert_forbidden(&mut connection, &who, "CREATE SCHEMA intruder").await;
@@ -213,13 +182,9 @@ async fn no_role_becomes_another() {
             Role::Owner => format!("{service}_owner"),
             Role::App => format!("{service}_app"),
         };
-        let others = SERVICES
-            .into_iter()
-            .flat_map(|other| [format!("{other}_owner"), format!("{other}_app")]);
-        for other in others
-            .filter(|other| *other != own)
-            .chain(["postgres".to_owned()])
-        {
+        let others =
+            SERVICES.into_iter().flat_map(|other| [format!("{other}_owner"), format!("{other}_app")]);
+        for other in others.filter(|other| *other != own).chain(["postgres".to_owned()]) {
             assert_forbidden(&mut connection, &who, &format!("SET ROLE {other}")).await;
         }
     }
@@ -231,18 +196,8 @@ async fn a_serving_role_creates_alters_and_drops_nothing_in_its_own_schema() {
     for service in SERVICES {
         let mut connection = connect(service, Role::App).await;
         let who = format!("{service} app");
-        assert_forbidden(
-            &mut connection,
-            &who,
-            &format!("CREATE TABLE {service}.intruder (id int)"),
-        )
-        .await;
-        assert_forbidden(
-            &mut connection,
-            &who,
-            &format!("CREATE VIEW {service}.intruder AS SELECT 1"),
-        )
-        .await;
+        assert_forbidden(&mut connection, &who, &format!("CREATE TABLE {service}.intruder (id int)")).await;
+        assert_forbidden(&mut connection, &who, &format!("CREATE VIEW {service}.intruder AS SELECT 1")).await;
         assert_forbidden(&mut connection, &who, &format!("DROP SCHEMA {service} CASCADE")).await;
         for table in tables.iter().filter(|table| table.schema == service) {
             for statement in table.owner_statements() {
@@ -271,11 +226,7 @@ async fn a_serving_role_reads_its_own_tables_but_leaves_the_bookkeeping_of_migra
 #[tokio::test]
 async fn what_must_never_be_changed_or_deleted_cannot_be() {
     for (table, column, forbidden) in [
-        (
-            "point.ledger_entry",
-            "amount",
-            &["UPDATE", "DELETE", "TRUNCATE"][..],
-        ),
+        ("point.ledger_entry", "amount", &["UPDATE", "DELETE", "TRUNCATE"][..]),
         ("point.account", "balance", &["DELETE", "TRUNCATE"]),
         ("member.tombstone", "membership_id", &["DELETE", "TRUNCATE"]),
         ("message.message", "status", &["DELETE", "TRUNCATE"]),
@@ -284,12 +235,7 @@ async fn what_must_never_be_changed_or_deleted_cannot_be() {
         assert_forbidden_to_app(table, column, forbidden).await;
     }
     for service in SERVICES {
-        assert_forbidden_to_app(
-            &format!("{service}.inbox"),
-            "received_at",
-            &["UPDATE", "TRUNCATE"],
-        )
-        .await;
+        assert_forbidden_to_app(&format!("{service}.inbox"), "received_at", &["UPDATE", "TRUNCATE"]).await;
         if service != "mypage" {
             assert_forbidden_to_app(&format!("{service}.outbox"), "payload", &["UPDATE", "TRUNCATE"]).await;
         }

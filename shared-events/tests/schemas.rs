@@ -29,13 +29,18 @@ fn the_committed_schemas_are_those_of_the_payloads() {
             fs::write(path(event_type), text).expect("the schema can be written");
         }
         let current = committed(event_type);
-        assert_eq!(current, Some(schema), "{event_type}: run {UPDATE}=1 cargo test -p shared-events --test schemas");
+        assert_eq!(
+            current,
+            Some(schema),
+            "{event_type}: run {UPDATE}=1 cargo test -p shared-events --test schemas"
+        );
     }
 }
 
 #[test]
 fn no_event_type_ever_disappears() {
-    let known: Vec<String> = schemas().into_iter().map(|(event_type, _)| format!("{event_type}.json")).collect();
+    let known: Vec<String> =
+        schemas().into_iter().map(|(event_type, _)| format!("{event_type}.json")).collect();
     let folder = path("x").with_file_name("");
     for file in fs::read_dir(folder).expect("the folder of schemas") {
         let name = file.expect("an entry").file_name().into_string().expect("a UTF-8 name");

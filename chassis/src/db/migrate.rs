@@ -73,10 +73,7 @@ pub async fn migrate(database_url: &str, schema: &str, sets: &[Migrations]) -> R
     lock(&mut connection, schema).await.map_err(refused)?;
     create_schema(&mut connection, schema).await.map_err(refused)?;
     for set in sets {
-        set.bookkept()
-            .run_direct(None, &mut connection, false)
-            .await
-            .map_err(|error| set.failure(error))?;
+        set.bookkept().run_direct(None, &mut connection, false).await.map_err(|error| set.failure(error))?;
     }
     // Closing the session releases the lock.
     connection.close().await.map_err(refused)
@@ -141,10 +138,7 @@ impl Migrations {
             let version = migration.version;
             match applied.get(&version) {
                 None => {
-                    return Err(MigrationError::Behind {
-                        table: self.table,
-                        version,
-                    });
+                    return Err(MigrationError::Behind { table: self.table, version });
                 }
                 Some(checksum) if migration.checksum != *checksum => {
                     return Err(self.failure(MigrateError::VersionMismatch(version)));
@@ -164,10 +158,8 @@ impl Migrations {
         if is_new {
             return Ok(HashMap::new());
         }
-        let applied = connection
-            .list_applied_migrations(self.table)
-            .await
-            .map_err(|error| self.failure(error))?;
+        let applied =
+            connection.list_applied_migrations(self.table).await.map_err(|error| self.failure(error))?;
         Ok(applied
             .into_iter()
             .map(|migration| (migration.version, migration.checksum.into_owned()))
@@ -181,10 +173,7 @@ impl Migrations {
             {
                 MigrationError::Unavailable(source)
             }
-            source => MigrationError::Failed {
-                table: self.table,
-                source,
-            },
+            source => MigrationError::Failed { table: self.table, source },
         }
     }
 }
@@ -197,10 +186,7 @@ fn refusal(schema: &str, source: sqlx::Error) -> MigrationError {
     if is_transient(&source) {
         MigrationError::Unavailable(source)
     } else {
-        MigrationError::Refused {
-            schema: schema.to_owned(),
-            source,
-        }
+        MigrationError::Refused { schema: schema.to_owned(), source }
     }
 }
 
@@ -242,9 +228,7 @@ async fn create_schema(connection: &mut PgConnection, schema: &str) -> Result<()
             .bind(schema)
             .fetch_one(&mut *connection)
             .await?;
-        sqlx::raw_sql(sqlx::AssertSqlSafe(create))
-            .execute(connection)
-            .await?;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(connection).await?;
     }
     Ok(())
 }

@@ -20,13 +20,8 @@ pub(super) fn field_error(path: &str, message: &str) -> FieldError {
 
 /// `a.b[2]` → `/a/b/2`
 fn pointer(path: &str) -> String {
-    let segments = path
-        .split(['.', '['])
-        .map(|segment| segment.trim_end_matches(']'));
-    segments
-        .filter(|segment| !segment.is_empty())
-        .map(|segment| format!("/{}", escape(segment)))
-        .collect()
+    let segments = path.split(['.', '[']).map(|segment| segment.trim_end_matches(']'));
+    segments.filter(|segment| !segment.is_empty()).map(|segment| format!("/{}", escape(segment))).collect()
 }
 
 /// RFC 6901
@@ -68,10 +63,7 @@ mod tests {
     fn the_message_names_the_field_when_the_path_does_not() {
         assert_eq!(pointer_of(".", "missing field `nickname`"), "/nickname");
         assert_eq!(pointer_of(".", "duplicate field `phoneNo`"), "/phoneNo");
-        assert_eq!(
-            pointer_of("a/b", "unknown field `a/b`, expected `nickname`"),
-            "/a~1b"
-        );
+        assert_eq!(pointer_of("a/b", "unknown field `a/b`, expected `nickname`"), "/a~1b");
     }
 
     #[test]

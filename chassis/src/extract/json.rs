@@ -26,10 +26,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
-        let limits = RequestState::of(&parts)
-            .map_err(Problem::into_response)?
-            .server
-            .limits;
+        let limits = RequestState::of(&parts).map_err(Problem::into_response)?.server.limits;
         if !is_json(&parts.headers) {
             return Err(Problem::from_status(StatusCode::UNSUPPORTED_MEDIA_TYPE).into_response());
         }
@@ -40,16 +37,8 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
 
 /// `application/json` or `application/…+json`, with any parameters.
 fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let essence = content_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
@@ -91,19 +80,14 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     }
     // A derived `Deserialize` takes an array for a struct, field by field.
     if !text.starts_with('{') {
-        return Err(rejection(
-            text,
-            FieldError::new("", "The request body must be a JSON object."),
-        ));
+        return Err(rejection(text, FieldError::new("", "The request body must be a JSON object.")));
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         classify(text, &path, error.inner())
     })?;
-    deserializer
-        .end()
-        .map_err(|error| malformed(format!("The request body is not JSON: {error}.")))?;
+    deserializer.end().map_err(|error| malformed(format!("The request body is not JSON: {error}.")))?;
     Ok(value)
 }
 
@@ -152,11 +136,7 @@ mod tests {
 
     fn outcome(json: impl AsRef<[u8]>) -> (String, String) {
         let problem = parse::<Body>(json.as_ref()).unwrap_err();
-        let pointer = problem
-            .errors()
-            .first()
-            .map(|error| error.pointer.clone())
-            .unwrap_or_default();
+        let pointer = problem.errors().first().map(|error| error.pointer.clone()).unwrap_or_default();
         (problem.code().to_owned(), pointer)
     }
 
@@ -189,23 +169,13 @@ mod tests {
             (r#"{"nickname":"a","remainPoint":1}"#, "/remainPoint"),
             (r#"{"nickname":"a","requirePoint":1.5}"#, "/requirePoint"),
             (r#"{"nickname":"a","requirePoint":"abc"}"#, "/requirePoint"),
-            (
-                r#"{"nickname":"a","requirePoint":9223372036854775808}"#,
-                "/requirePoint",
-            ),
-            (
-                r#"{"nickname":"a","requirePoint":99999999999999999999999}"#,
-                "/requirePoint",
-            ),
+            (r#"{"nickname":"a","requirePoint":9223372036854775808}"#, "/requirePoint"),
+            (r#"{"nickname":"a","requirePoint":99999999999999999999999}"#, "/requirePoint"),
             (r#"["a",1]"#, ""),
             ("null", ""),
             ("5", ""),
         ] {
-            assert_eq!(
-                outcome(json),
-                ("invalid-request".to_owned(), pointer.to_owned()),
-                "{json}"
-            );
+            assert_eq!(outcome(json), ("invalid-request".to_owned(), pointer.to_owned()), "{json}");
         }
     }
 

@@ -24,9 +24,7 @@ impl<T: DeserializeOwned> Query<T> {
 
 /// The text is `Failed to deserialize query string: <parameter>: <message>`; the parameter is not always there.
 fn invalid(text: &str) -> Problem {
-    let text = text
-        .strip_prefix("Failed to deserialize query string: ")
-        .unwrap_or(text);
+    let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(text);
     let field = match text.split_once(": ") {
         Some((parameter, message)) if !parameter.contains([' ', '`']) => field_error(parameter, message),
         _ => field_error(".", text),
@@ -63,13 +61,7 @@ mod tests {
 
     #[test]
     fn a_wrong_parameter_is_named() {
-        for uri in [
-            "/?memberId=abc",
-            "/?memberId=",
-            "/",
-            "/?memberId=1&memberId=2",
-            "/?memberId=1.5",
-        ] {
+        for uri in ["/?memberId=abc", "/?memberId=", "/", "/?memberId=1&memberId=2", "/?memberId=1.5"] {
             assert_eq!(pointer(uri).as_deref(), Some("/memberId"), "{uri}");
         }
     }

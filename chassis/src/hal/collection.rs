@@ -39,12 +39,7 @@ impl Page {
     pub fn of(number: i64, size: i64, total_elements: i64) -> Self {
         let size = size.max(1);
         let total_pages = total_elements / size + i64::from(total_elements % size > 0);
-        Self {
-            size,
-            total_elements,
-            total_pages,
-            number,
-        }
+        Self { size, total_elements, total_pages, number }
     }
 
     /// Whether another page follows.

@@ -67,10 +67,7 @@ impl TryFrom<Parameters> for ListMode {
         match (by_number, by_key) {
             (true, true) => Err(invalid("page", "cannot be combined with after or limit")),
             (true, false) => Ok(Self::Offset { page, size }),
-            (false, _) => Ok(Self::Keyset {
-                after: parameters.after.map(i64::from),
-                limit,
-            }),
+            (false, _) => Ok(Self::Keyset { after: parameters.after.map(i64::from), limit }),
         }
     }
 }
@@ -85,10 +82,7 @@ fn within(
     if range.contains(&value) {
         Ok(value)
     } else {
-        Err(invalid(
-            name,
-            &format!("must be {} to {}", range.start(), range.end()),
-        ))
+        Err(invalid(name, &format!("must be {} to {}", range.start(), range.end())))
     }
 }
 
@@ -120,20 +114,8 @@ mod tests {
 
     #[test]
     fn paging_is_by_key_unless_a_page_is_asked_for() {
-        assert_eq!(
-            mode(""),
-            Ok(ListMode::Keyset {
-                after: None,
-                limit: 20
-            })
-        );
-        assert_eq!(
-            mode("after=7&limit=200"),
-            Ok(ListMode::Keyset {
-                after: Some(7),
-                limit: 200
-            })
-        );
+        assert_eq!(mode(""), Ok(ListMode::Keyset { after: None, limit: 20 }));
+        assert_eq!(mode("after=7&limit=200"), Ok(ListMode::Keyset { after: Some(7), limit: 200 }));
         assert_eq!(mode("page=3"), Ok(ListMode::Offset { page: 3, size: 20 }));
         assert_eq!(mode("size=5&other=x"), Ok(ListMode::Offset { page: 0, size: 5 }));
     }

@@ -20,16 +20,10 @@ impl ListQuery {
     /// The rows to read.
     pub fn window(&self) -> Window {
         match self.mode() {
-            ListMode::Keyset { after, limit } => Window {
-                after: after.unwrap_or(0),
-                offset: 0,
-                limit: limit + 1,
-            },
-            ListMode::Offset { page, size } => Window {
-                after: 0,
-                offset: page * size,
-                limit: size,
-            },
+            ListMode::Keyset { after, limit } => {
+                Window { after: after.unwrap_or(0), offset: 0, limit: limit + 1 }
+            }
+            ListMode::Offset { page, size } => Window { after: 0, offset: page * size, limit: size },
         }
     }
 
@@ -59,16 +53,11 @@ impl ListQuery {
                 let has_next = rows.len() > size;
                 rows.truncate(size);
                 let last = rows.last().filter(|_| has_next).map(|(key, _)| *key);
-                (
-                    last.map(|after| link(format!("after={after}&limit={limit}"))),
-                    None,
-                )
+                (last.map(|after| link(format!("after={after}&limit={limit}"))), None)
             }
             ListMode::Offset { page: number, size } => {
                 let page = Page::of(number, size, total);
-                let next = page
-                    .has_next()
-                    .then(|| link(format!("page={}&size={size}", number + 1)));
+                let next = page.has_next().then(|| link(format!("page={}&size={size}", number + 1)));
                 (next, Some(page))
             }
         };

@@ -25,11 +25,7 @@ impl<T: Serialize> Resource<T> {
         let href = href.into();
         let mut links = Links::to_self(href.clone());
         links.add(relation, href);
-        Self {
-            body,
-            links,
-            is_new: false,
-        }
+        Self { body, links, is_new: false }
     }
 
     /// Adds a link.
@@ -47,15 +43,8 @@ impl<T: Serialize> Resource<T> {
 
 impl<T: Serialize> IntoResponse for Resource<T> {
     fn into_response(self) -> Response {
-        let status = if self.is_new {
-            StatusCode::CREATED
-        } else {
-            StatusCode::OK
-        };
-        let location = self
-            .links
-            .href("self")
-            .and_then(|href| HeaderValue::from_str(href).ok());
+        let status = if self.is_new { StatusCode::CREATED } else { StatusCode::OK };
+        let location = self.links.href("self").and_then(|href| HeaderValue::from_str(href).ok());
         let mut response = hal_response(status, &self);
         if let Some(location) = location.filter(|_| self.is_new) {
             response.headers_mut().insert(LOCATION, location);
@@ -101,10 +90,7 @@ mod tests {
         let found = resource.clone().into_response();
         let created = resource.created().into_response();
 
-        assert_eq!(
-            (found.status(), found.headers().get(LOCATION)),
-            (StatusCode::OK, None)
-        );
+        assert_eq!((found.status(), found.headers().get(LOCATION)), (StatusCode::OK, None));
         assert_eq!(created.status(), StatusCode::CREATED);
         assert_eq!(created.headers()[LOCATION], "/members/1");
         assert_eq!(created.headers()[CONTENT_TYPE], HAL_JSON);

@@ -27,13 +27,7 @@ pub(super) fn drained(request: Request, body_timeout: Duration) -> Request {
         return request;
     }
     let deadline = Instant::now() + body_timeout;
-    request.map(|body| {
-        Body::new(Drained {
-            body,
-            deadline,
-            is_over: false,
-        })
-    })
+    request.map(|body| Body::new(Drained { body, deadline, is_over: false }))
 }
 
 struct Drained {

@@ -30,23 +30,14 @@ pub(super) async fn edge(State(server): State<Arc<ServerState>>, request: Reques
     let observation = Observation::begin(request.method(), route.as_ref(), &request_id, trace_parent);
 
     let is_open = server.lifecycle.is_started()
-        || route
-            .as_ref()
-            .is_some_and(|route| OPERATIONAL_ROUTES.contains(&route.as_str()));
+        || route.as_ref().is_some_and(|route| OPERATIONAL_ROUTES.contains(&route.as_str()));
     let response = if is_open {
         let timeout = server.limits.request_timeout;
         let mut request = drained(request, server.limits.body_timeout);
         let request_id = Arc::clone(&request_id);
-        request.extensions_mut().insert(RequestState {
-            server,
-            request_id,
-            trace_parent,
-        });
+        request.extensions_mut().insert(RequestState { server, request_id, trace_parent });
         let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-        match tokio::time::timeout(timeout, answer)
-            .instrument(observation.span())
-            .await
-        {
+        match tokio::time::timeout(timeout, answer).instrument(observation.span()).await {
             Ok(Ok(response)) => response,
             Ok(Err(panic)) => panicked(&*panic).into_response(),
             Err(_) => timed_out().into_response(),
@@ -63,9 +54,8 @@ pub(super) async fn edge(State(server): State<Arc<ServerState>>, request: Reques
 
 /// Joins the client's trace, or begins one.
 fn continue_trace(headers: &HeaderMap) -> TraceParent {
-    let incoming = headers
-        .get(TRACEPARENT)
-        .and_then(|value| value.to_str().ok()?.parse::<TraceParent>().ok());
+    let incoming =
+        headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()?.parse::<TraceParent>().ok());
     incoming.map_or_else(TraceParent::new_root, TraceParent::child)
 }
 
@@ -76,10 +66,7 @@ fn as_problem(mut response: Response, uri: &Uri) -> Response {
     }
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
-    let is_problem = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .is_some_and(|value| value == PROBLEM_JSON);
+    let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|value| value == PROBLEM_JSON);
     if is_error && !is_problem {
         return Problem::from_status(status).replace(response, Some(uri.path()));
     }
@@ -100,8 +87,5 @@ fn timed_out() -> Problem {
 }
 
 fn starting() -> Problem {
-    Problem::try_again_later(
-        "The service is starting. Please try again shortly.",
-        RETRY_SHORTLY,
-    )
+    Problem::try_again_later("The service is starting. Please try again shortly.", RETRY_SHORTLY)
 }

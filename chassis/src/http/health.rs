@@ -42,10 +42,8 @@ async fn up() -> Response {
 async fn ready(State(readiness): State<Readiness>) -> Result<Response, Problem> {
     match readiness.obstacle().await {
         None => Ok(up().await),
-        Some(reason) => Err(
-            Problem::try_again_later("The service is not ready.", RETRY_SHORTLY)
-                .with_member("reason", reason),
-        ),
+        Some(reason) => Err(Problem::try_again_later("The service is not ready.", RETRY_SHORTLY)
+            .with_member("reason", reason)),
     }
 }
 
@@ -60,11 +58,7 @@ pub(super) struct Readiness {
 
 impl Readiness {
     pub(super) fn new(lifecycle: Lifecycle, options: PgConnectOptions) -> Self {
-        Self {
-            lifecycle,
-            options,
-            connection: Arc::default(),
-        }
+        Self { lifecycle, options, connection: Arc::default() }
     }
 
     async fn obstacle(&self) -> Option<&'static str> {
@@ -77,10 +71,7 @@ impl Readiness {
         match timeout(PROBE_TIMEOUT, self.probe()).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => {
-                tracing::warn!(
-                    error = chain(&error),
-                    "Postgres does not answer the readiness probe"
-                );
+                tracing::warn!(error = chain(&error), "Postgres does not answer the readiness probe");
                 Some("database")
             }
             Err(_) => {

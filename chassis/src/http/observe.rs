@@ -33,12 +33,7 @@ impl Observation {
             request_id,
             trace_id = trace_parent.trace_id(),
         );
-        Self {
-            began: Instant::now(),
-            method,
-            route: route.cloned(),
-            span,
-        }
+        Self { began: Instant::now(), method, route: route.cloned(), span }
     }
 
     pub(super) fn span(&self) -> Span {
@@ -66,9 +61,7 @@ impl Observation {
     }
 
     fn is_probe(&self) -> bool {
-        self.route
-            .as_ref()
-            .is_some_and(|route| OPERATIONAL_ROUTES.contains(&route.as_str()))
+        self.route.as_ref().is_some_and(|route| OPERATIONAL_ROUTES.contains(&route.as_str()))
     }
 }
 

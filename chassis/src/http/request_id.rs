@@ -32,10 +32,7 @@ mod tests {
     use super::*;
 
     fn id_for(value: &str) -> Arc<str> {
-        of(&HeaderMap::from_iter([(
-            X_REQUEST_ID.parse().unwrap(),
-            HeaderValue::from_str(value).unwrap(),
-        )]))
+        of(&HeaderMap::from_iter([(X_REQUEST_ID.parse().unwrap(), HeaderValue::from_str(value).unwrap())]))
     }
 
     #[test]

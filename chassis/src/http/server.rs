@@ -32,11 +32,7 @@ pub(crate) fn listener(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -81,18 +77,8 @@ impl Servers {
             layered(public_routes, Arc::clone(&state)),
             header_timeout,
         ));
-        tasks.spawn(serve(
-            internal,
-            handles[1].clone(),
-            layered(internal_routes, state),
-            header_timeout,
-        ));
-        Ok(Self {
-            public_address,
-            internal_address,
-            handles,
-            tasks: Mutex::new(tasks),
-        })
+        tasks.spawn(serve(internal, handles[1].clone(), layered(internal_routes, state), header_timeout));
+        Ok(Self { public_address, internal_address, handles, tasks: Mutex::new(tasks) })
     }
 
     /// Resolves when a server has ended although nobody told it to.
@@ -130,10 +116,6 @@ async fn serve(
         .acceptor(NoDelayAcceptor::new())
         .handle(handle)
         .http1_only();
-    server
-        .http_builder()
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout);
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
     server.serve(router.into_make_service()).await
 }

@@ -47,25 +47,12 @@ pub(crate) struct ServerState {
 
 impl ServerState {
     pub(crate) fn new(settings: &Settings, lifecycle: Lifecycle) -> Self {
-        let public_url = settings
-            .public_url
-            .as_ref()
-            .map(|url| url.trim_end_matches('/').to_owned());
-        Self {
-            limits: settings.limits(),
-            auth: settings.auth(),
-            public_url,
-            lifecycle,
-        }
+        let public_url = settings.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned());
+        Self { limits: settings.limits(), auth: settings.auth(), public_url, lifecycle }
     }
 
     pub(crate) fn for_tests(limits: Limits, lifecycle: Lifecycle) -> Self {
-        Self {
-            limits,
-            auth: Auth::None,
-            public_url: None,
-            lifecycle,
-        }
+        Self { limits, auth: Auth::None, public_url: None, lifecycle }
     }
 }
 
@@ -81,10 +68,7 @@ impl RequestState {
     /// # Errors
     /// When the route is not inside the layers of the chassis: a mistake in the composition of the service.
     pub(crate) fn of(parts: &Parts) -> Result<&Self, Problem> {
-        parts
-            .extensions
-            .get()
-            .ok_or_else(|| Problem::internal(&OutsideOfLayers))
+        parts.extensions.get().ok_or_else(|| Problem::internal(&OutsideOfLayers))
     }
 }
 

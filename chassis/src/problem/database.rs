@@ -26,10 +26,7 @@ mod tests {
     fn an_outage_is_no_internal_error() {
         let unreachable = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
 
-        assert_eq!(
-            Problem::from(sqlx::Error::Io(unreachable)).code(),
-            "try-again-later"
-        );
+        assert_eq!(Problem::from(sqlx::Error::Io(unreachable)).code(), "try-again-later");
         assert_eq!(Problem::from(sqlx::Error::PoolTimedOut).code(), "try-again-later");
         assert_eq!(Problem::from(sqlx::Error::RowNotFound).code(), "internal-error");
     }

@@ -42,16 +42,11 @@ async fn a_task_that_fails_or_panics_is_restarted_until_it_is_done() {
 async fn a_fatal_error_is_handed_to_the_process() {
     let supervisor = Supervisor::new();
     supervisor.start();
-    let _reports = scripted(&supervisor, |_| {
-        Err(TaskError::Fatal(anyhow::anyhow!("wrong partition count")))
-    });
+    let _reports = scripted(&supervisor, |_| Err(TaskError::Fatal(anyhow::anyhow!("wrong partition count"))));
 
     let error = supervisor.fatal().await;
 
-    assert_eq!(
-        chain(error.as_ref()),
-        "background task scripted cannot go on: wrong partition count"
-    );
+    assert_eq!(chain(error.as_ref()), "background task scripted cannot go on: wrong partition count");
 }
 
 #[tokio::test]

@@ -36,11 +36,7 @@ impl Answer {
 
     /// Asserts that this is a complete problem and returns its code.
     pub fn problem(&self) -> String {
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/problem+json"),
-            "{self:?}"
-        );
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let body = self.json();
         let code = body["code"].as_str().unwrap().to_owned();
         assert_eq!(body["type"], format!("urn:problem-type:mileage:{code}"));
@@ -66,43 +62,28 @@ impl Client {
     /// Reads until the server closes the connection.
     pub async fn answer(&mut self) -> Answer {
         let mut bytes = Vec::new();
-        timeout(DEADLINE, self.0.read_to_end(&mut bytes))
-            .await
-            .expect("the server does not close")
-            .unwrap();
+        timeout(DEADLINE, self.0.read_to_end(&mut bytes)).await.expect("the server does not close").unwrap();
         parse(&String::from_utf8(bytes).unwrap())
     }
 
     /// Whether the server closes the connection without a word.
     pub async fn is_closed(&mut self) -> bool {
         let mut byte = [0];
-        timeout(DEADLINE, self.0.read(&mut byte))
-            .await
-            .is_ok_and(|read| matches!(read, Ok(0) | Err(_)))
+        timeout(DEADLINE, self.0.read(&mut byte)).await.is_ok_and(|read| matches!(read, Ok(0) | Err(_)))
     }
 }
 
 fn parse(text: &str) -> Answer {
-    let (head, body) = text
-        .split_once("\r\n\r\n")
-        .unwrap_or_else(|| panic!("no answer: {text:?}"));
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer {
-        status,
-        head: head.to_owned(),
-        body: body.to_owned(),
-    }
+    Answer { status, head: head.to_owned(), body: body.to_owned() }
 }
 
 /// One request without a body, on a connection of its own. `line` is `GET /path`; `headers` are whole lines.
 pub async fn ask(address: SocketAddr, line: &str, headers: &[&str]) -> Answer {
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
     let mut client = Client::connect(address).await;
-    client
-        .send(format!(
-            "{line} HTTP/1.1\r\nhost: test:80\r\nconnection: close\r\n{headers}\r\n"
-        ))
-        .await;
+    client.send(format!("{line} HTTP/1.1\r\nhost: test:80\r\nconnection: close\r\n{headers}\r\n")).await;
     client.answer().await
 }
 
@@ -133,7 +114,5 @@ pub async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() ->
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(DEADLINE, wait)
-        .await
-        .unwrap_or_else(|_| panic!("it does not happen: {what}"));
+    timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("it does not happen: {what}"));
 }

@@ -37,16 +37,10 @@ pub(super) async fn run(arguments: &UpArguments) -> anyhow::Result<ExitCode> {
 }
 
 async fn already_running(running: &Running) -> anyhow::Result<ExitCode> {
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(Duration::from_secs(2))
-        .build()?;
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?;
     for part in &running.parts {
         if !part.is_healthy(&client).await {
-            say(format!(
-                "already running (pid {}), but {} does not answer",
-                running.pid, part.name
-            ));
+            say(format!("already running (pid {}), but {} does not answer", running.pid, part.name));
             return Ok(ExitCode::FAILURE);
         }
     }

@@ -53,10 +53,7 @@ async fn stop(pid: u32, folder: &Folder) -> anyhow::Result<()> {
     }
     while folder.running()?.is_some() || is_ours(pid) {
         if Instant::now() >= give_up {
-            anyhow::ensure!(
-                is_ours(pid),
-                "a stack is running, but stack.json does not name its process"
-            );
+            anyhow::ensure!(is_ours(pid), "a stack is running, but stack.json does not name its process");
             anyhow::ensure!(signal == Signal::SIGTERM, "process {pid} cannot be stopped");
             say(format!("process {pid} does not end; killing it"));
             signal = Signal::SIGKILL;

@@ -102,9 +102,7 @@ impl Place {
     fn folder(&self) -> running::Folder {
         let project = local_stack::project::root();
         running::Folder::new(
-            self.data_dir
-                .as_ref()
-                .map_or_else(|| project.join(".data"), |dir| project.join(dir)),
+            self.data_dir.as_ref().map_or_else(|| project.join(".data"), |dir| project.join(dir)),
         )
     }
 }

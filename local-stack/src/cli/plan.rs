@@ -23,11 +23,7 @@ use super::{
 
 /// The listeners that `up` opens.
 pub(super) fn parts(arguments: &UpArguments) -> Vec<Part> {
-    let server = |name: &str, port| Part {
-        name: name.to_owned(),
-        port,
-        ready_url: None,
-    };
+    let server = |name: &str, port| Part { name: name.to_owned(), port, ready_url: None };
     let mut parts = Vec::new();
     if arguments.postgres_url.is_none() {
         parts.push(server("postgres", arguments.postgres_port));
@@ -37,16 +33,8 @@ pub(super) fn parts(arguments: &UpArguments) -> Vec<Part> {
     }
     for (name, ports) in SERVICES.iter().zip(Ports::FIXED) {
         let ready_url = Some(format!("http://127.0.0.1:{}/readyz", ports.internal));
-        parts.push(Part {
-            name: (*name).to_owned(),
-            port: ports.public,
-            ready_url: ready_url.clone(),
-        });
-        parts.push(Part {
-            name: format!("{name} (internal)"),
-            port: ports.internal,
-            ready_url,
-        });
+        parts.push(Part { name: (*name).to_owned(), port: ports.public, ready_url: ready_url.clone() });
+        parts.push(Part { name: format!("{name} (internal)"), port: ports.internal, ready_url });
     }
     parts
 }
@@ -61,11 +49,7 @@ pub(super) async fn options(arguments: &UpArguments, folder: &Folder) -> anyhow:
         ),
         Some(url) => PostgresSource::Given(url.clone()),
         None => PostgresSource::Own(PostgresOptions {
-            data_dir: if in_process {
-                None
-            } else {
-                Some(postgres_dir(folder)?)
-            },
+            data_dir: if in_process { None } else { Some(postgres_dir(folder)?) },
             port: Some(arguments.postgres_port),
             durable: !in_process,
             log: Some(folder.logs().join("postgres.log")),
@@ -135,7 +119,5 @@ fn fnv1a(path: &Path) -> u64 {
     path.as_os_str()
         .as_encoded_bytes()
         .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -23,8 +23,6 @@ pub(super) async fn check_free(parts: &[Part], patience: Duration) -> anyhow::Re
 }
 
 fn describe(part: &Part) -> String {
-    let by = port_owner(part.port)
-        .map(|owner| format!(" by {owner}"))
-        .unwrap_or_default();
+    let by = port_owner(part.port).map(|owner| format!(" by {owner}")).unwrap_or_default();
     format!("port {} (wanted for {}){by}", part.port, part.name)
 }

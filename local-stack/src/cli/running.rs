@@ -108,10 +108,7 @@ impl Folder {
         if !self.0.is_dir() || self.hold()?.is_some() {
             return Ok(None);
         }
-        Ok(Some(self.last().unwrap_or(Running {
-            pid: 0,
-            parts: Vec::new(),
-        })))
+        Ok(Some(self.last().unwrap_or(Running { pid: 0, parts: Vec::new() })))
     }
 
     pub(super) fn write(&self, running: &Running) -> anyhow::Result<()> {
@@ -128,14 +125,8 @@ impl Part {
     /// Whether it answers now.
     pub(super) async fn is_healthy(&self, client: &reqwest::Client) -> bool {
         match &self.ready_url {
-            Some(url) => client
-                .get(url)
-                .send()
-                .await
-                .is_ok_and(|answer| answer.status().is_success()),
-            None => tokio::net::TcpStream::connect(("127.0.0.1", self.port))
-                .await
-                .is_ok(),
+            Some(url) => client.get(url).send().await.is_ok_and(|answer| answer.status().is_success()),
+            None => tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_ok(),
         }
     }
 }

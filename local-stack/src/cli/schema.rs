@@ -21,8 +21,5 @@ pub(super) async fn run(command: &[String]) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("cannot run {program}"))?;
     postgres.stop().await;
-    Ok(status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .map_or(ExitCode::FAILURE, ExitCode::from))
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }

@@ -15,10 +15,7 @@ pub(super) async fn run(folder: &Folder) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(NOT_RUNNING));
     };
     say(format!("running (pid {})", running.pid));
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(Duration::from_secs(2))
-        .build()?;
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?;
     let mut code = ExitCode::SUCCESS;
     for part in &running.parts {
         let healthy = part.is_healthy(&client).await;

@@ -28,22 +28,15 @@ pub(super) struct Supervision {
 
 impl Supervision {
     pub(super) fn start(stack: Arc<Stack>) -> Self {
-        let mut parts: Vec<Part> = stack
-            .services
-            .all()
-            .iter()
-            .map(|it| Part::Service(Arc::clone(it)))
-            .collect();
+        let mut parts: Vec<Part> =
+            stack.services.all().iter().map(|it| Part::Service(Arc::clone(it))).collect();
         if stack.postgres.is_some() {
             parts.push(Part::Postgres(Arc::clone(&stack)));
         }
         if matches!(stack.broker, Broker::Kafka(_)) {
             parts.push(Part::Kafka(stack));
         }
-        let mut supervision = Self {
-            tasks: JoinSet::new(),
-            end: CancellationToken::new(),
-        };
+        let mut supervision = Self { tasks: JoinSet::new(), end: CancellationToken::new() };
         for part in parts {
             let end = supervision.end.clone();
             supervision.tasks.spawn(async move {
@@ -75,10 +68,7 @@ async fn look_after(part: &Part) {
             pause = FIRST_PAUSE;
         }
         let name = part.name();
-        say(format!(
-            "{name} died ({status}); restarting it in {}",
-            seconds(pause)
-        ));
+        say(format!("{name} died ({status}); restarting it in {}", seconds(pause)));
         tokio::time::sleep(pause).await;
         let start = Instant::now();
         match part.restart().await {

@@ -33,10 +33,7 @@ pub(super) async fn run(arguments: UpArguments) -> anyhow::Result<ExitCode> {
         say(format!("already running (pid {pid}); ./dev down stops it"));
         return Ok(ExitCode::FAILURE);
     };
-    folder.write(&Running {
-        pid: std::process::id(),
-        parts: plan::parts(&arguments),
-    })?;
+    folder.write(&Running { pid: std::process::id(), parts: plan::parts(&arguments) })?;
     let mut stop = StopSignals::new()?;
 
     let patience = former.map_or(Duration::ZERO, |_| FORMER_STACK_PATIENCE);
@@ -68,10 +65,7 @@ async fn start(arguments: &UpArguments, folder: &Folder, patience: Duration) -> 
     let options = plan::options(arguments, folder).await?;
     if !matches!(options.broker, BrokerSource::Kafka(_)) {
         parts.retain(|part| part.name != "kafka");
-        folder.write(&Running {
-            pid: std::process::id(),
-            parts,
-        })?;
+        folder.write(&Running { pid: std::process::id(), parts })?;
     }
     Ok(Arc::new(Stack::start(options).await?))
 }
@@ -82,11 +76,7 @@ fn ready_line(folder: &Folder) -> String {
         .zip(Ports::FIXED)
         .map(|(name, ports)| format!("{name} http://localhost:{}", ports.public))
         .collect();
-    format!(
-        "{READY} {} (logs: {})",
-        services.join(", "),
-        folder.logs().display()
-    )
+    format!("{READY} {} (logs: {})", services.join(", "), folder.logs().display())
 }
 
 /// Ctrl-C, SIGTERM, and the end of the terminal.

@@ -21,9 +21,7 @@ pub(super) async fn train(distribution: &Distribution) {
     let _ = fs::remove_file(&archive);
     let draft = archive.with_extension("draft");
     let _ = fs::remove_file(&draft);
-    let made = run_once(distribution, &draft)
-        .await
-        .and_then(|()| Ok(fs::rename(&draft, &archive)?));
+    let made = run_once(distribution, &draft).await.and_then(|()| Ok(fs::rename(&draft, &archive)?));
     if let Err(error) = made {
         say(format!("kafka: no class archive, starts take longer: {error:#}"));
     }
@@ -38,17 +36,11 @@ async fn run_once(distribution: &Distribution, draft: &Path) -> anyhow::Result<(
         properties: Vec::new(),
     };
     let settings = node.prepare(distribution)?;
-    let mut command = distribution.java(&[
-        &format!("-XX:ArchiveClassesAtExit={}", draft.display()),
-        "kafka.Kafka",
-    ]);
+    let mut command =
+        distribution.java(&[&format!("-XX:ArchiveClassesAtExit={}", draft.display()), "kafka.Kafka"]);
     command.arg(settings);
-    let process = ChildProcess::spawn(
-        "kafka-classes",
-        command,
-        &scratch.path().join("log"),
-        Signal::SIGKILL,
-    )?;
+    let process =
+        ChildProcess::spawn("kafka-classes", command, &scratch.path().join("log"), Signal::SIGKILL)?;
     let brokers = format!("127.0.0.1:{}", node.port);
     tokio::select! {
         ready = wait_until_ready(&brokers) => ready?,

@@ -67,10 +67,7 @@ impl Distribution {
         let class_path = fs::read_to_string(cache.join("classpath")).ok()?;
         let complete =
             class_path.split(':').all(|jar| Path::new(jar).is_file()) && cache.join(CHECKPOINT).is_file();
-        (same && complete).then(|| Self {
-            cache: cache.to_owned(),
-            class_path,
-        })
+        (same && complete).then(|| Self { cache: cache.to_owned(), class_path })
     }
 
     fn resolve(cache: PathBuf) -> anyhow::Result<Self> {
@@ -81,28 +78,16 @@ impl Distribution {
         let _ = fs::remove_file(cache.join("pom.xml"));
         run_maven(&work, &cache.join("classpath"))?;
         let class_path = fs::read_to_string(cache.join("classpath")).context("Maven wrote no class path")?;
-        Ok(Self {
-            cache,
-            class_path: class_path.trim().to_owned(),
-        })
+        Ok(Self { cache, class_path: class_path.trim().to_owned() })
     }
 
     /// `java` with Kafka's class path, a small heap and quick start; `arguments` are further options and the main class.
     pub(super) fn java(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(java::program());
         command
-            .args([
-                "-Xmx384m",
-                "-Xms128m",
-                "-XX:+UseSerialGC",
-                "-XX:TieredStopAtLevel=1",
-                "-Xshare:auto",
-            ])
+            .args(["-Xmx384m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"])
             .arg("-Djava.awt.headless=true")
-            .arg(format!(
-                "-Dlog4j2.configurationFile={}",
-                self.cache.join("log4j2.properties").display()
-            ))
+            .arg(format!("-Dlog4j2.configurationFile={}", self.cache.join("log4j2.properties").display()))
             .args(["-cp", &self.class_path])
             .env_remove("JAVA_TOOL_OPTIONS");
         let archive = self.class_archive();
@@ -142,12 +127,8 @@ impl Distribution {
         )?;
         let mut tool = self.java(&["kafka.tools.StorageTool", "format", "-t"]);
         tool.arg(random_id()).arg("-c").arg(settings);
-        let process = ChildProcess::spawn(
-            "kafka-storage",
-            tool,
-            &scratch.path().join("log"),
-            Signal::SIGKILL,
-        )?;
+        let process =
+            ChildProcess::spawn("kafka-storage", tool, &scratch.path().join("log"), Signal::SIGKILL)?;
         if !process.exited().await.success() {
             process.check_running()?;
         }
@@ -202,18 +183,14 @@ fn run_maven(work: &Path, class_path: &Path) -> anyhow::Result<()> {
 /// `a.jar (1.2 MB at 3 MB/s)` of `central: https://…/a.jar (1.2 MB at 3 MB/s)`.
 fn file_name(downloaded: &str) -> &str {
     let end_of_url = downloaded.find(" (").unwrap_or(downloaded.len());
-    downloaded[..end_of_url]
-        .rfind('/')
-        .map_or(downloaded, |slash| &downloaded[slash + 1..])
+    downloaded[..end_of_url].rfind('/').map_or(downloaded, |slash| &downloaded[slash + 1..])
 }
 
 /// Kafka's form of a random uuid: 16 bytes in URL-safe base64 without padding; never beginning with a dash.
 fn random_id() -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut rng = rand::rng();
-    let mut id: String = (0..21)
-        .map(|_| char::from(ALPHABET[rng.random_range(0..62)]))
-        .collect();
+    let mut id: String = (0..21).map(|_| char::from(ALPHABET[rng.random_range(0..62)])).collect();
     // The last character carries two bits only.
     id.push(['A', 'Q', 'g', 'w'][rng.random_range(0..4)]);
     id

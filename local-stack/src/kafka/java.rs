@@ -33,12 +33,7 @@ pub(super) fn check() -> anyhow::Result<()> {
 
 /// 17 of `openjdk version "17.0.15" 2025-04-15`; 1 of the old `"1.8.0"`.
 fn major_version(text: &str) -> Option<u32> {
-    text.split('"')
-        .nth(1)?
-        .split(|c: char| !c.is_ascii_digit())
-        .next()?
-        .parse()
-        .ok()
+    text.split('"').nth(1)?.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -47,10 +42,7 @@ mod tests {
 
     #[test]
     fn the_major_version_is_read() {
-        assert_eq!(
-            major_version("openjdk version \"17.0.15\" 2025-04-15\nOpenJDK"),
-            Some(17)
-        );
+        assert_eq!(major_version("openjdk version \"17.0.15\" 2025-04-15\nOpenJDK"), Some(17));
         assert_eq!(major_version("openjdk version \"25-ea\" 2025-09-16"), Some(25));
         assert_eq!(major_version("java version \"1.8.0_401\""), Some(1));
         assert_eq!(major_version("bash: java: not found"), None);

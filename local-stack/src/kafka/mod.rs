@@ -63,11 +63,7 @@ impl Kafka {
 
     async fn start_from(distribution: Distribution, options: KafkaOptions) -> anyhow::Result<Self> {
         let port = options.port.map_or_else(free_port, Ok)?;
-        let scratch = options
-            .data_dir
-            .is_none()
-            .then(|| ScratchDir::new("kafka"))
-            .transpose()?;
+        let scratch = options.data_dir.is_none().then(|| ScratchDir::new("kafka")).transpose()?;
         let home = match (&scratch, &options.data_dir) {
             (Some(scratch), _) => scratch.path().to_owned(),
             (None, Some(dir)) => dir.parent().unwrap_or(Path::new("/")).to_owned(),
@@ -152,10 +148,7 @@ impl Kafka {
     }
 
     fn current(&self) -> Option<ChildProcess> {
-        self.process
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn take(&self) -> Option<ChildProcess> {
@@ -182,10 +175,8 @@ fn check_metadata(brokers: &str) -> anyhow::Result<()> {
         .create()?;
     let metadata = client.client().fetch_metadata(None, Duration::from_secs(2))?;
     anyhow::ensure!(!metadata.brokers().is_empty(), "no broker is registered");
-    let leaderless = metadata
-        .topics()
-        .iter()
-        .find(|topic| topic.partitions().iter().any(|it| it.leader() < 0));
+    let leaderless =
+        metadata.topics().iter().find(|topic| topic.partitions().iter().any(|it| it.leader() < 0));
     match leaderless {
         None => Ok(()),
         Some(topic) => anyhow::bail!("topic {} has a partition without a leader", topic.name()),

@@ -32,45 +32,25 @@ impl Node {
 
     /// The text of `server.properties`: small, single, and quick to start and to hand out partitions.
     fn settings(&self) -> String {
-        let Self {
-            port,
-            controller_port,
-            ..
-        } = self;
+        let Self { port, controller_port, .. } = self;
         let fixed = [
             ("process.roles", "broker,controller".to_owned()),
             ("node.id", NODE_ID.to_owned()),
-            (
-                "controller.quorum.voters",
-                format!("{NODE_ID}@127.0.0.1:{controller_port}"),
-            ),
-            (
-                "listeners",
-                format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}"),
-            ),
+            ("controller.quorum.voters", format!("{NODE_ID}@127.0.0.1:{controller_port}")),
+            ("listeners", format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}")),
             ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{port}")),
             ("controller.listener.names", "CONTROLLER".to_owned()),
-            (
-                "listener.security.protocol.map",
-                "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned(),
-            ),
+            ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned()),
             ("log.dirs", self.data_dir.display().to_string()),
         ];
         let small = SMALL.map(|(name, value)| (name, value.to_owned()));
-        let own = self
-            .properties
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.clone()));
+        let own = self.properties.iter().map(|(name, value)| (name.as_str(), value.clone()));
 
         // The last of two settings with one name counts.
-        fixed
-            .into_iter()
-            .chain(small)
-            .chain(own)
-            .fold(String::new(), |mut text, (name, value)| {
-                let _ = writeln!(text, "{name}={value}");
-                text
-            })
+        fixed.into_iter().chain(small).chain(own).fold(String::new(), |mut text, (name, value)| {
+            let _ = writeln!(text, "{name}={value}");
+            text
+        })
     }
 }
 

@@ -26,10 +26,7 @@ pub fn unprivileged() -> anyhow::Result<Option<Account>> {
         if let Some(user) =
             User::from_name(name).with_context(|| format!("cannot look up the user {name}"))?
         {
-            return Ok(Some(Account {
-                uid: user.uid,
-                gid: user.gid,
-            }));
+            return Ok(Some(Account { uid: user.uid, gid: user.gid }));
         }
     }
     anyhow::bail!("Postgres does not run as root, and there is no user postgres or nobody to run it as")
@@ -38,17 +35,15 @@ pub fn unprivileged() -> anyhow::Result<Option<Account>> {
 impl Account {
     /// Whether this account may pass through `path` and every folder above it, as far as they exist.
     pub fn can_reach(&self, path: &Path) -> bool {
-        path.ancestors()
-            .filter_map(|dir| dir.metadata().ok())
-            .all(|folder| {
-                let bit = if folder.uid() == self.uid.as_raw() {
-                    0o100
-                } else if folder.gid() == self.gid.as_raw() {
-                    0o010
-                } else {
-                    0o001
-                };
-                folder.permissions().mode() & bit != 0
-            })
+        path.ancestors().filter_map(|dir| dir.metadata().ok()).all(|folder| {
+            let bit = if folder.uid() == self.uid.as_raw() {
+                0o100
+            } else if folder.gid() == self.gid.as_raw() {
+                0o010
+            } else {
+                0o001
+            };
+            folder.permissions().mode() & bit != 0
+        })
     }
 }

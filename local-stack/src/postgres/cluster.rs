@@ -36,11 +36,7 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub(super) fn find(data_dir: PathBuf) -> anyhow::Result<Self> {
-        Ok(Self {
-            binaries: binaries::find()?,
-            data_dir,
-            account: account::unprivileged()?,
-        })
+        Ok(Self { binaries: binaries::find()?, data_dir, account: account::unprivileged()? })
     }
 
     pub(super) fn data_dir(&self) -> &Path {
@@ -118,10 +114,9 @@ impl Cluster {
         until_ok(FORMER_SERVER_DEADLINE, || async {
             match self.running_server() {
                 None => Ok(()),
-                Some(pid) => Err(anyhow::anyhow!(
-                    "{} is in use by Postgres with pid {pid}",
-                    self.data_dir.display()
-                )),
+                Some(pid) => {
+                    Err(anyhow::anyhow!("{} is in use by Postgres with pid {pid}", self.data_dir.display()))
+                }
             }
         })
         .await
@@ -147,11 +142,7 @@ pub(super) async fn kill_all(postmaster: ChildProcess) {
     }
     postmaster.exited().await;
     let _ = until_ok(Duration::from_secs(5), || async {
-        if children.iter().any(|child| is_alive(*child)) {
-            Err(())
-        } else {
-            Ok(())
-        }
+        if children.iter().any(|child| is_alive(*child)) { Err(()) } else { Ok(()) }
     })
     .await;
 }

@@ -58,11 +58,7 @@ impl Postgres {
     /// Creates the data folder if need be, starts the server and waits until it answers.
     pub async fn start(options: PostgresOptions) -> anyhow::Result<Self> {
         let port = options.port.map_or_else(free_port, Ok)?;
-        let scratch = options
-            .data_dir
-            .is_none()
-            .then(|| ScratchDir::new("postgres"))
-            .transpose()?;
+        let scratch = options.data_dir.is_none().then(|| ScratchDir::new("postgres")).transpose()?;
         let home = match (&scratch, &options.data_dir) {
             (Some(scratch), _) => scratch.path().to_owned(),
             (None, Some(dir)) => dir.parent().unwrap_or(Path::new("/")).to_owned(),
@@ -78,10 +74,7 @@ impl Postgres {
             template: OnceCell::new(),
             _scratch: scratch,
         };
-        server
-            .cluster
-            .create_if_absent(&server.log, server.durable)
-            .await?;
+        server.cluster.create_if_absent(&server.log, server.durable).await?;
         server.launch().await?;
         Ok(server)
     }
@@ -133,10 +126,7 @@ impl Postgres {
     pub async fn stop(&self) {
         if let Some(process) = self.take() {
             process.signal(Signal::SIGINT);
-            if tokio::time::timeout(STOP_DEADLINE, process.exited())
-                .await
-                .is_err()
-            {
+            if tokio::time::timeout(STOP_DEADLINE, process.exited()).await.is_err() {
                 cluster::kill_all(process).await;
             }
         }
@@ -180,10 +170,7 @@ impl Postgres {
             ("listen_addresses", self.host().to_owned()),
             ("port", self.port.to_string()),
             ("unix_socket_directories", String::new()),
-            (
-                "max_connections",
-                if self.durable { "200" } else { "300" }.to_owned(),
-            ),
+            ("max_connections", if self.durable { "200" } else { "300" }.to_owned()),
             // Leaves nothing in /dev/shm when killed.
             ("dynamic_shared_memory_type", "mmap".to_owned()),
             ("log_line_prefix", "%m [%p] %u@%d ".to_owned()),
@@ -202,10 +189,7 @@ impl Postgres {
     }
 
     fn current(&self) -> Option<ChildProcess> {
-        self.process
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn take(&self) -> Option<ChildProcess> {

@@ -37,7 +37,11 @@ impl FromStr for PhoneNo {
             Some(_) | None => compact,
         };
         let in_range = (1..=Self::MAX_DIGITS).contains(&digits.len());
-        if in_range && digits.bytes().all(|b| b.is_ascii_digit()) { Ok(Self(digits)) } else { Err(InvalidPhoneNo) }
+        if in_range && digits.bytes().all(|b| b.is_ascii_digit()) {
+            Ok(Self(digits))
+        } else {
+            Err(InvalidPhoneNo)
+        }
     }
 }
 

@@ -45,12 +45,18 @@ impl From<WithdrawError> for Problem {
             WithdrawError::BeforePivot(_) | WithdrawError::Forfeit(ForfeitError::NotReached(_)) => {
                 Outcome::Unchanged
             }
-            WithdrawError::AfterPivot(_) | WithdrawError::Forfeit(ForfeitError::Unknown(_)) => Outcome::Unknown,
+            WithdrawError::AfterPivot(_) | WithdrawError::Forfeit(ForfeitError::Unknown(_)) => {
+                Outcome::Unknown
+            }
         };
         tracing::warn!(error = chain(&error), "a withdrawal did not complete");
         let detail = match outcome {
-            Outcome::Unchanged => "The withdrawal is not possible at the moment; nothing has changed. Please try again shortly.",
-            Outcome::Unknown => "The withdrawal has not been confirmed yet; it may finish by itself. Please try again shortly.",
+            Outcome::Unchanged => {
+                "The withdrawal is not possible at the moment; nothing has changed. Please try again shortly."
+            }
+            Outcome::Unknown => {
+                "The withdrawal has not been confirmed yet; it may finish by itself. Please try again shortly."
+            }
         };
         Self::try_again_later(detail, TRY_AGAIN_AFTER).with_member("outcome", outcome)
     }

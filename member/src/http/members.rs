@@ -82,10 +82,9 @@ pub(super) async fn post(
     let applicant = Applicant::try_from(application)?;
     let membership_id = MembershipId(Uuid::now_v7());
     let now = (state.clock)();
-    let member =
-        join::join(&state.pool, &state.relay, applicant, membership_id, &provenance(&context), now)
-            .await
-            .map_err(insert_refused)?;
+    let member = join::join(&state.pool, &state.relay, applicant, membership_id, &provenance(&context), now)
+        .await
+        .map_err(insert_refused)?;
     Ok(resource(&base, &member).created())
 }
 

@@ -25,7 +25,8 @@ pub(super) async fn handle_in_tx(
     let transition = member.end_welcome(outcome);
     if transition == Transition::Applied {
         members::update_in_tx(tx, &member).await?;
-        let aggregate = AggregateVersion { member_id: member.member_id, membership_id, version: member.version };
+        let aggregate =
+            AggregateVersion { member_id: member.member_id, membership_id, version: member.version };
         let event = MemberStatusChanged(member.to_state());
         outbox::append_in_tx(tx, aggregate, &event, &envelope.provenance).await?;
     }

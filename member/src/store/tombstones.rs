@@ -60,12 +60,13 @@ pub async fn take_due_in_tx(
     now: DateTime<Utc>,
     limit: i64,
 ) -> sqlx::Result<Vec<Tombstone>> {
+    // An array is made once. The subquery of an `IN` may be run for every row, and then takes more than its limit.
     let rows = sqlx::query!(
         "UPDATE tombstone SET republished_at = $2
-         WHERE member_id IN (
+         WHERE member_id = ANY (ARRAY(
              SELECT member_id FROM tombstone
              WHERE republished_at IS NULL AND withdrawn_at < $1
-             ORDER BY withdrawn_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+             ORDER BY withdrawn_at LIMIT $3 FOR UPDATE SKIP LOCKED))
          RETURNING member_id, membership_id, last_version, withdrawn_at",
         before,
         now,
@@ -76,7 +77,8 @@ pub async fn take_due_in_tx(
     rows.into_iter()
         .map(|row| {
             Ok(Tombstone {
-                member_id: MemberId::try_from(row.member_id).map_err(|error| sqlx::Error::Decode(error.into()))?,
+                member_id: MemberId::try_from(row.member_id)
+                    .map_err(|error| sqlx::Error::Decode(error.into()))?,
                 membership_id: MembershipId(row.membership_id),
                 last_version: row.last_version,
                 withdrawn_at: row.withdrawn_at,

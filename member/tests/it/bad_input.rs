@@ -44,11 +44,7 @@ async fn assert_refused(
 
     assert_eq!(answer.problem(), (status, code.to_owned()), "{what}");
     assert_eq!(answer.pointers(), pointers, "{what}");
-    assert_eq!(
-        (service.counts().await, service.tombstones().await),
-        before,
-        "{what}"
-    );
+    assert_eq!((service.counts().await, service.tombstones().await), before, "{what}");
 }
 
 #[tokio::test]
@@ -67,31 +63,18 @@ async fn a_body_that_cannot_be_parsed_is_malformed() {
         let request = with_body("POST /members", "application/json", body.to_owned());
         assert_refused(&service, body, request, (400, "malformed-request", &[])).await;
     }
-    let not_utf_8 = with_body(
-        "POST /members",
-        "application/json",
-        b"{\"phoneNo\":\"\xff\"}".to_vec(),
-    );
+    let not_utf_8 = with_body("POST /members", "application/json", b"{\"phoneNo\":\"\xff\"}".to_vec());
     assert_refused(&service, "not UTF-8", not_utf_8, (400, "malformed-request", &[])).await;
 }
 
 #[tokio::test]
 async fn a_body_that_is_not_declared_as_json_is_not_read() {
     let service = service_with_a_member().await;
-    for content_type in [
-        "text/plain",
-        "application/x-www-form-urlencoded",
-        "multipart/form-data; boundary=x",
-        "",
-    ] {
+    for content_type in
+        ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""]
+    {
         let request = with_body("POST /members", content_type, applicant(1).to_string());
-        assert_refused(
-            &service,
-            content_type,
-            request,
-            (415, "unsupported-media-type", &[]),
-        )
-        .await;
+        assert_refused(&service, content_type, request, (415, "unsupported-media-type", &[])).await;
     }
     let mut none = bare("POST /members");
     *none.body_mut() = Body::from(applicant(1).to_string());
@@ -106,128 +89,40 @@ async fn every_wrong_field_is_named() {
         ("missing nickname", but(json!({ "nickname": null })), "/nickname"),
         ("empty nickname", but(json!({ "nickname": "" })), "/nickname"),
         ("blank nickname", but(json!({ "nickname": "   " })), "/nickname"),
-        (
-            "nickname of 51",
-            but(json!({ "nickname": long(51) })),
-            "/nickname",
-        ),
-        (
-            "nickname of 10,000",
-            but(json!({ "nickname": long(10_000) })),
-            "/nickname",
-        ),
-        (
-            "nickname with NUL",
-            but(json!({ "nickname": "a\0b" })),
-            "/nickname",
-        ),
-        (
-            "nickname with a line feed",
-            but(json!({ "nickname": "a\nb" })),
-            "/nickname",
-        ),
-        (
-            "nickname with DEL",
-            but(json!({ "nickname": "a\u{7f}b" })),
-            "/nickname",
-        ),
+        ("nickname of 51", but(json!({ "nickname": long(51) })), "/nickname"),
+        ("nickname of 10,000", but(json!({ "nickname": long(10_000) })), "/nickname"),
+        ("nickname with NUL", but(json!({ "nickname": "a\0b" })), "/nickname"),
+        ("nickname with a line feed", but(json!({ "nickname": "a\nb" })), "/nickname"),
+        ("nickname with DEL", but(json!({ "nickname": "a\u{7f}b" })), "/nickname"),
         ("nickname is a number", but(json!({ "nickname": 5 })), "/nickname"),
-        (
-            "nickname is an object",
-            but(json!({ "nickname": {} })),
-            "/nickname",
-        ),
-        (
-            "nickname is null",
-            r#"{"phoneNo":"01099990000","nickname":null}"#.to_owned(),
-            "/nickname",
-        ),
+        ("nickname is an object", but(json!({ "nickname": {} })), "/nickname"),
+        ("nickname is null", r#"{"phoneNo":"01099990000","nickname":null}"#.to_owned(), "/nickname"),
         ("missing phoneNo", but(json!({ "phoneNo": null })), "/phoneNo"),
-        (
-            "phoneNo with letters",
-            but(json!({ "phoneNo": "0108558abcd" })),
-            "/phoneNo",
-        ),
+        ("phoneNo with letters", but(json!({ "phoneNo": "0108558abcd" })), "/phoneNo"),
         ("empty phoneNo", but(json!({ "phoneNo": "" })), "/phoneNo"),
         ("blank phoneNo", but(json!({ "phoneNo": " - " })), "/phoneNo"),
-        (
-            "phoneNo of 21 digits",
-            but(json!({ "phoneNo": "0".repeat(21) })),
-            "/phoneNo",
-        ),
+        ("phoneNo of 21 digits", but(json!({ "phoneNo": "0".repeat(21) })), "/phoneNo"),
         ("phoneNo with NUL", but(json!({ "phoneNo": "010\0" })), "/phoneNo"),
-        (
-            "phoneNo of another country",
-            but(json!({ "phoneNo": "+1 555" })),
-            "/phoneNo",
-        ),
-        (
-            "phoneNo is a number",
-            but(json!({ "phoneNo": 1_085_581_234 })),
-            "/phoneNo",
-        ),
+        ("phoneNo of another country", but(json!({ "phoneNo": "+1 555" })), "/phoneNo"),
+        ("phoneNo is a number", but(json!({ "phoneNo": 1_085_581_234 })), "/phoneNo"),
         ("memberId 0", but(json!({ "memberId": 0 })), "/memberId"),
         ("memberId negative", but(json!({ "memberId": -1 })), "/memberId"),
-        (
-            "memberId 2^53",
-            but(json!({ "memberId": 9_007_199_254_740_992_i64 })),
-            "/memberId",
-        ),
-        (
-            "memberId i64::MAX",
-            but(json!({ "memberId": i64::MAX })),
-            "/memberId",
-        ),
-        (
-            "memberId u64::MAX",
-            but(json!({ "memberId": u64::MAX })),
-            "/memberId",
-        ),
-        (
-            "memberId too large a string",
-            but(json!({ "memberId": "9".repeat(40) })),
-            "/memberId",
-        ),
+        ("memberId 2^53", but(json!({ "memberId": 9_007_199_254_740_992_i64 })), "/memberId"),
+        ("memberId i64::MAX", but(json!({ "memberId": i64::MAX })), "/memberId"),
+        ("memberId u64::MAX", but(json!({ "memberId": u64::MAX })), "/memberId"),
+        ("memberId too large a string", but(json!({ "memberId": "9".repeat(40) })), "/memberId"),
         ("memberId 1.5", but(json!({ "memberId": 1.5 })), "/memberId"),
         ("memberId 1e3", but(json!({ "memberId": 1e3 })), "/memberId"),
         ("memberId abc", but(json!({ "memberId": "abc" })), "/memberId"),
         ("memberId empty", but(json!({ "memberId": "" })), "/memberId"),
         ("memberId true", but(json!({ "memberId": true })), "/memberId"),
-        (
-            "memberStatus NORMAL",
-            but(json!({ "memberStatus": "NORMAL" })),
-            "/memberStatus",
-        ),
-        (
-            "memberStatus ABNORMAL",
-            but(json!({ "memberStatus": "ABNORMAL" })),
-            "/memberStatus",
-        ),
-        (
-            "memberStatus ready",
-            but(json!({ "memberStatus": "ready" })),
-            "/memberStatus",
-        ),
-        (
-            "memberStatus empty",
-            but(json!({ "memberStatus": "" })),
-            "/memberStatus",
-        ),
-        (
-            "memberStatus is a number",
-            but(json!({ "memberStatus": 1 })),
-            "/memberStatus",
-        ),
-        (
-            "unknown field",
-            but(json!({ "remainPoint": 999_999 })),
-            "/remainPoint",
-        ),
-        (
-            "membershipId is ours to choose",
-            but(json!({ "membershipId": "x" })),
-            "/membershipId",
-        ),
+        ("memberStatus NORMAL", but(json!({ "memberStatus": "NORMAL" })), "/memberStatus"),
+        ("memberStatus ABNORMAL", but(json!({ "memberStatus": "ABNORMAL" })), "/memberStatus"),
+        ("memberStatus ready", but(json!({ "memberStatus": "ready" })), "/memberStatus"),
+        ("memberStatus empty", but(json!({ "memberStatus": "" })), "/memberStatus"),
+        ("memberStatus is a number", but(json!({ "memberStatus": 1 })), "/memberStatus"),
+        ("unknown field", but(json!({ "remainPoint": 999_999 })), "/remainPoint"),
+        ("membershipId is ours to choose", but(json!({ "membershipId": "x" })), "/membershipId"),
         (
             "the same key twice",
             r#"{"phoneNo":"01099990000","nickname":"A","nickname":"B"}"#.to_owned(),
@@ -261,30 +156,15 @@ async fn what_is_taken_is_named() {
     let service = service_with_a_member().await;
     let phone_no = applicant(PRESENT)["phoneNo"].clone();
     for (what, body, code, pointer) in [
-        (
-            "id",
-            but(json!({ "memberId": PRESENT })),
-            "member-id-taken",
-            "/memberId",
-        ),
-        (
-            "phone",
-            but(json!({ "phoneNo": phone_no })),
-            "phone-taken",
-            "/phoneNo",
-        ),
+        ("id", but(json!({ "memberId": PRESENT })), "member-id-taken", "/memberId"),
+        ("phone", but(json!({ "phoneNo": phone_no })), "phone-taken", "/phoneNo"),
         (
             "phone, id generated",
             but(json!({ "phoneNo": phone_no, "memberId": null })),
             "phone-taken",
             "/phoneNo",
         ),
-        (
-            "both",
-            applicant(PRESENT).to_string(),
-            "member-id-taken",
-            "/memberId",
-        ),
+        ("both", applicant(PRESENT).to_string(), "member-id-taken", "/memberId"),
     ] {
         let request = with_body("POST /members", "application/json", body);
         assert_refused(&service, what, request, (409, code, &[pointer])).await;
@@ -338,10 +218,7 @@ async fn unknown_paths_and_methods_are_refused() {
     }
     let allowed = service.ask(bare("PATCH /members/7")).await;
     let allowed: Vec<&str> = allowed.header("allow").unwrap().split(',').collect();
-    assert!(
-        allowed.contains(&"GET") && allowed.contains(&"DELETE"),
-        "{allowed:?}"
-    );
+    assert!(allowed.contains(&"GET") && allowed.contains(&"DELETE"), "{allowed:?}");
 }
 
 #[tokio::test]
@@ -366,13 +243,7 @@ async fn a_list_query_out_of_range_is_refused() {
         let line = format!("GET /members?{query}");
         assert_refused(&service, query, bare(&line), (422, "invalid-request", &[pointer])).await;
     }
-    for query in [
-        "limit=1",
-        "limit=200",
-        "after=-5",
-        "page=1099511627776&size=200",
-        "utm=x",
-    ] {
+    for query in ["limit=1", "limit=200", "after=-5", "page=1099511627776&size=200", "utm=x"] {
         let answer = service.get(&format!("/members?{query}")).await;
         assert_eq!(answer.status, 200, "{query}: {answer:?}");
     }

@@ -53,21 +53,13 @@ async fn joining_publishes_the_whole_state_in_the_trace_of_the_request() {
     assert_eq!(service.ask(request).await.status, 201);
 
     let events = published(&service.pool).await;
-    let [event] = events.as_slice() else {
-        panic!("one event expected: {events:?}")
-    };
+    let [event] = events.as_slice() else { panic!("one event expected: {events:?}") };
     let membership_id = service.membership(1).await.unwrap();
     assert_eq!(event.summary(), ("MemberJoined", 1));
     assert_eq!((event.topic.as_str(), event.key.as_str()), ("member", "1"));
     assert_eq!(event.membership_id, membership_id.0);
     assert_eq!(event.actor, "operator");
-    assert!(
-        event
-            .traceparent
-            .as_deref()
-            .unwrap()
-            .starts_with("00-0af7651916cd43dd8448eb211c80319c-")
-    );
+    assert!(event.traceparent.as_deref().unwrap().starts_with("00-0af7651916cd43dd8448eb211c80319c-"));
     let mut payload = event.payload.clone();
     assert!(payload["joinedAt"].take().is_string());
     assert_eq!(
@@ -105,9 +97,7 @@ async fn every_way_to_write_a_valid_applicant_is_accepted_and_normalised() {
         ("1", "1"),
         (&longest, &longest),
     ] {
-        let joined = service
-            .post(&json!({ "phoneNo": phone_no, "nickname": "S" }))
-            .await;
+        let joined = service.post(&json!({ "phoneNo": phone_no, "nickname": "S" })).await;
         assert_eq!(joined.status, 201, "{phone_no}: {joined:?}");
         assert_eq!(joined.json()["phoneNo"], kept);
     }
@@ -123,15 +113,12 @@ async fn every_way_to_write_a_valid_applicant_is_accepted_and_normalised() {
     .enumerate()
     {
         let phone_no = format!("0102222{number}");
-        let joined = service
-            .post(&json!({ "phoneNo": phone_no, "nickname": nickname }))
-            .await;
+        let joined = service.post(&json!({ "phoneNo": phone_no, "nickname": nickname })).await;
         assert_eq!(joined.status, 201, "{nickname}: {joined:?}");
         assert_eq!(joined.json()["nickname"], kept);
     }
-    for (number, member_id) in [json!(7), json!("8"), json!(9_007_199_254_740_991_i64)]
-        .into_iter()
-        .enumerate()
+    for (number, member_id) in
+        [json!(7), json!("8"), json!(9_007_199_254_740_991_i64)].into_iter().enumerate()
     {
         let phone_no = format!("0103333{number}");
         let joined = service
@@ -154,9 +141,7 @@ async fn generated_ids_start_at_a_thousand_million_and_skip_what_is_taken() {
         assert_eq!(service.post(&chosen).await.status, 201);
     }
     for (phone_no, skip) in [("3", 1), ("4", 3), ("5", 4)] {
-        let joined = service
-            .post(&json!({ "phoneNo": phone_no, "nickname": "S", "memberId": null }))
-            .await;
+        let joined = service.post(&json!({ "phoneNo": phone_no, "nickname": "S", "memberId": null })).await;
         assert_eq!(joined.json()["memberId"], FIRST_GENERATED + skip, "{joined:?}");
         let path = format!("http://test/members/{}", FIRST_GENERATED + skip);
         assert_eq!(joined.header("location"), Some(path.as_str()));
@@ -246,8 +231,5 @@ async fn an_event_that_cannot_be_written_leaves_no_member_behind() {
     assert!(!body.contains("outbox") && !body.contains("relation"), "{body}");
     as_owner(&service.database, "ALTER TABLE elsewhere RENAME TO outbox").await;
     assert_eq!(service.counts().await, (0, 0));
-    until("the connection is usable again", async || {
-        service.post(&applicant(1)).await.status == 201
-    })
-    .await;
+    until("the connection is usable again", async || service.post(&applicant(1)).await.status == 201).await;
 }

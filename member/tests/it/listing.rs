@@ -9,10 +9,7 @@ fn page(body: &Value) -> (Vec<i64>, Option<String>) {
     let members = body["_embedded"]["members"].as_array().unwrap();
     let ids = members.iter().map(|member| member["memberId"].as_i64().unwrap());
     let next = body["_links"]["next"]["href"].as_str();
-    (
-        ids.collect(),
-        next.map(|href| href.strip_prefix("http://test").unwrap().to_owned()),
-    )
+    (ids.collect(), next.map(|href| href.strip_prefix("http://test").unwrap().to_owned()))
 }
 
 async fn five_members() -> Service {
@@ -63,10 +60,7 @@ async fn a_page_by_number_says_where_it_is() {
 
     let body = service.get("/members?page=2&size=2").await.json();
 
-    assert_eq!(
-        body["page"],
-        json!({ "size": 2, "totalElements": 5, "totalPages": 3, "number": 2 })
-    );
+    assert_eq!(body["page"], json!({ "size": 2, "totalElements": 5, "totalPages": 3, "number": 2 }));
     assert!(service.get("/members").await.json()["page"].is_null());
 }
 
@@ -76,10 +70,7 @@ async fn a_listed_member_looks_like_a_member() {
 
     let listed = service.get("/members?limit=1").await.json();
 
-    assert_eq!(
-        listed["_embedded"]["members"][0],
-        service.get("/members/10").await.json()
-    );
+    assert_eq!(listed["_embedded"]["members"][0], service.get("/members/10").await.json());
     assert_eq!(listed["_links"]["self"]["href"], "http://test/members");
 }
 
@@ -88,10 +79,7 @@ async fn nobody_is_an_empty_list() {
     let service = Service::start().await;
     assert_eq!(page(&service.get("/members").await.json()), (vec![], None));
     let body = service.get("/members?page=0").await.json();
-    assert_eq!(
-        body["page"],
-        json!({ "size": 20, "totalElements": 0, "totalPages": 0, "number": 0 })
-    );
+    assert_eq!(body["page"], json!({ "size": 20, "totalElements": 0, "totalPages": 0, "number": 0 }));
 }
 
 #[tokio::test]

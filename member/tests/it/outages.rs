@@ -12,10 +12,7 @@ use crate::support::{DEADLINE, Service, StubPoint, applicant, database};
 /// A service whose Postgres refuses connections.
 async fn without_postgres(point: &StubPoint) -> Service {
     let nobody = StubPoint::refused();
-    let url = format!(
-        "postgres://member_app@127.0.0.1:{}/x",
-        nobody.url().port().unwrap()
-    );
+    let url = format!("postgres://member_app@127.0.0.1:{}/x", nobody.url().port().unwrap());
     let pool = PgPoolOptions::new()
         .acquire_timeout(Duration::from_millis(100))
         .connect_lazy_with(connect_options(&url, "member").unwrap());

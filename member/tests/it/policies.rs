@@ -13,11 +13,7 @@ use crate::support::{Service, StubPoint};
 #[tokio::test]
 async fn whenever_the_welcome_ended_the_status_changes_once() {
     for (status, first, opposite) in [
-        (
-            "NORMAL",
-            message_sent as fn(_, _) -> _,
-            message_failed as fn(_, _) -> _,
-        ),
+        ("NORMAL", message_sent as fn(_, _) -> _, message_failed as fn(_, _) -> _),
         ("ABNORMAL", message_failed, message_sent),
     ] {
         let service = Service::start().await;

@@ -46,9 +46,7 @@ async fn nothing_of_the_former_membership_shows_in_the_new_one() {
     service.handle(1, message_sent(1, former)).await;
     service.delete(1).await;
 
-    let rejoined = service
-        .post(&json!({ "memberId": 1, "phoneNo": "2", "nickname": "NEW" }))
-        .await;
+    let rejoined = service.post(&json!({ "memberId": 1, "phoneNo": "2", "nickname": "NEW" })).await;
 
     assert_eq!(rejoined.status, 201);
     let body = rejoined.json();
@@ -75,22 +73,12 @@ async fn who_joins_while_a_withdrawal_is_about_to_commit_goes_on_from_it() {
     assert_eq!(rejoined.status, 201, "{rejoined:?}");
     assert_eq!(
         summaries(&service.pool).await,
-        [
-            summary("MemberJoined", 1),
-            summary("MemberWithdrawn", 2),
-            summary("MemberJoined", 3)
-        ]
+        [summary("MemberJoined", 1), summary("MemberWithdrawn", 2), summary("MemberJoined", 3)]
     );
     let current = service.membership(1).await.unwrap();
     assert_ne!(current, former);
-    assert_eq!(
-        service.handle(1, message_sent(1, current)).await,
-        Outcome::Applied
-    );
-    assert_eq!(
-        summaries(&service.pool).await[3],
-        summary("MemberStatusChanged", 4)
-    );
+    assert_eq!(service.handle(1, message_sent(1, current)).await, Outcome::Applied);
+    assert_eq!(summaries(&service.pool).await[3], summary("MemberStatusChanged", 4));
 }
 
 #[tokio::test]
@@ -157,11 +145,7 @@ async fn joining_and_withdrawing_over_and_over_at_once_leaves_versions_without_a
 
     for (before, event) in (0..).zip(published(&service.pool).await) {
         assert_eq!(event.sequence, before + 1);
-        let expected = if before % 2 == 0 {
-            "MemberJoined"
-        } else {
-            "MemberWithdrawn"
-        };
+        let expected = if before % 2 == 0 { "MemberJoined" } else { "MemberWithdrawn" };
         assert_eq!(event.event_type, expected);
     }
 }

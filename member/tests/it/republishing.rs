@@ -31,9 +31,7 @@ async fn a_withdrawal_is_published_again_after_a_day_and_only_once() {
     assert_eq!(republish_at(&service, in_hours(25)).await, 0);
     assert_eq!(republish_at(&service, in_hours(24 * 365)).await, 0);
     let events = published(&service.pool).await;
-    let [_, first, second] = events.as_slice() else {
-        panic!("three events expected: {events:?}")
-    };
+    let [_, first, second] = events.as_slice() else { panic!("three events expected: {events:?}") };
     assert_eq!(second.summary(), ("MemberWithdrawn", 2));
     assert_eq!(
         (&first.payload, &first.key, first.membership_id),
@@ -52,10 +50,7 @@ async fn a_withdrawal_is_not_published_again_after_a_rejoin() {
 
     assert_eq!(republish_at(&service, in_hours(48)).await, 0);
 
-    assert_eq!(
-        published(&service.pool).await.last().unwrap().summary(),
-        ("MemberJoined", 3)
-    );
+    assert_eq!(published(&service.pool).await.last().unwrap().summary(), ("MemberJoined", 3));
 }
 
 #[tokio::test]
@@ -69,11 +64,7 @@ async fn the_withdrawal_of_a_later_membership_is_published_again_too() {
 
     assert_eq!(republish_at(&service, in_hours(25)).await, 1);
 
-    let versions: Vec<i64> = summaries(&service.pool)
-        .await
-        .into_iter()
-        .map(|(_, version)| version)
-        .collect();
+    let versions: Vec<i64> = summaries(&service.pool).await.into_iter().map(|(_, version)| version).collect();
     assert_eq!(versions, [1, 2, 2, 3, 4, 4]);
 }
 

@@ -14,10 +14,7 @@ use crate::support::{DEADLINE, Service, applicant};
 /// The service behind a port, with a short patience for bodies.
 async fn listening(body_timeout: Duration) -> (Service, SocketAddr) {
     let service = Service::start().await;
-    let limits = Limits {
-        body_timeout,
-        ..Limits::default()
-    };
+    let limits = Limits { body_timeout, ..Limits::default() };
     let address = listen(test_router_with(service.routes.clone(), limits)).await;
     (service, address)
 }
@@ -33,10 +30,7 @@ fn head(length: usize) -> String {
 async fn answer(mut connection: TcpStream) -> String {
     let mut bytes = Vec::new();
     let reading = connection.read_to_end(&mut bytes);
-    timeout(DEADLINE, reading)
-        .await
-        .expect("the server does not close")
-        .unwrap();
+    timeout(DEADLINE, reading).await.expect("the server does not close").unwrap();
     String::from_utf8(bytes).unwrap()
 }
 
@@ -62,10 +56,7 @@ async fn a_client_that_falls_silent_in_the_middle_of_a_body_is_told_so() {
     let body = applicant(1).to_string();
     let mut connection = TcpStream::connect(address).await.unwrap();
     connection.write_all(head(body.len()).as_bytes()).await.unwrap();
-    connection
-        .write_all(&body.as_bytes()[..body.len() / 2])
-        .await
-        .unwrap();
+    connection.write_all(&body.as_bytes()[..body.len() / 2]).await.unwrap();
 
     let answer = answer(connection).await;
 
@@ -81,10 +72,7 @@ async fn a_client_that_hangs_up_in_the_middle_of_a_body_changes_nothing() {
     let mut connection = TcpStream::connect(address).await.unwrap();
     connection.write_all(head(body.len()).as_bytes()).await.unwrap();
     // All but the last character: if what has arrived were ever taken for the whole, it would show.
-    connection
-        .write_all(&body.as_bytes()[..body.len() - 1])
-        .await
-        .unwrap();
+    connection.write_all(&body.as_bytes()[..body.len() - 1]).await.unwrap();
     connection.shutdown().await.unwrap();
 
     // Nobody is left to be answered; that the server closes shows that it has noticed.

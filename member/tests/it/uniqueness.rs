@@ -87,29 +87,18 @@ async fn the_number_of_an_abnormal_member_can_be_used() {
 
     assert_eq!(service.post(&with_the_phone_of(1, 2)).await.status, 201);
 
-    assert_eq!(
-        service.post(&with_the_phone_of(1, 3)).await.problem(),
-        (409, "phone-taken".to_owned())
-    );
+    assert_eq!(service.post(&with_the_phone_of(1, 3)).await.problem(), (409, "phone-taken".to_owned()));
     let second = service.membership(2).await.unwrap();
     service.handle(2, message_failed(2, second)).await;
-    assert_eq!(
-        service.post(&with_the_phone_of(1, 3)).await.status,
-        201,
-        "two are ABNORMAL now"
-    );
+    assert_eq!(service.post(&with_the_phone_of(1, 3)).await.status, 201, "two are ABNORMAL now");
 }
 
 #[tokio::test]
 async fn a_number_written_differently_is_the_same_number() {
     let service = Service::start().await;
-    let joined = service
-        .post(&json!({ "phoneNo": "+82 10-8558-1234", "nickname": "S" }))
-        .await;
+    let joined = service.post(&json!({ "phoneNo": "+82 10-8558-1234", "nickname": "S" })).await;
     assert_eq!(joined.status, 201);
-    let again = service
-        .post(&json!({ "phoneNo": "010 8558 1234", "nickname": "S" }))
-        .await;
+    let again = service.post(&json!({ "phoneNo": "010 8558 1234", "nickname": "S" })).await;
     assert_eq!(again.problem(), (409, "phone-taken".to_owned()));
 }
 
@@ -122,8 +111,5 @@ async fn the_number_of_a_withdrawn_member_is_free() {
     assert_eq!(service.post(&with_the_phone_of(1, 2)).await.status, 201);
 
     let joined = |version| ("MemberJoined".to_owned(), version);
-    assert_eq!(
-        summaries(&service.pool).await,
-        [joined(1), ("MemberWithdrawn".to_owned(), 2), joined(1)]
-    );
+    assert_eq!(summaries(&service.pool).await, [joined(1), ("MemberWithdrawn".to_owned(), 2), joined(1)]);
 }

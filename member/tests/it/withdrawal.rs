@@ -39,20 +39,11 @@ async fn who_withdraws_is_gone_and_leaves_nothing_personal() {
     assert_eq!(event.actor, "operator");
     let mut payload = event.payload;
     assert!(payload["withdrawnAt"].take().is_string());
-    assert_eq!(
-        payload,
-        json!({ "memberId": 1, "membershipId": membership_id, "withdrawnAt": null })
-    );
+    assert_eq!(payload, json!({ "memberId": 1, "membershipId": membership_id, "withdrawnAt": null }));
     let tombstones = service.tombstones().await;
     assert_eq!(tombstones.len(), 1);
-    assert!(
-        tombstones[0].starts_with(&format!("(1,{membership_id},3,")),
-        "{tombstones:?}"
-    );
-    assert!(
-        !tombstones[0].contains("SEQ1") && !tombstones[0].contains("01000000001"),
-        "{tombstones:?}"
-    );
+    assert!(tombstones[0].starts_with(&format!("(1,{membership_id},3,")), "{tombstones:?}");
+    assert!(!tombstones[0].contains("SEQ1") && !tombstones[0].contains("01000000001"), "{tombstones:?}");
 }
 
 #[tokio::test]
@@ -62,20 +53,13 @@ async fn the_points_of_the_membership_are_forfeited_in_the_trace_of_the_request(
     let membership_id = service.join(1).await;
     let mut request = bare("DELETE /members/1");
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    request
-        .headers_mut()
-        .insert("traceparent", traceparent.parse().unwrap());
+    request.headers_mut().insert("traceparent", traceparent.parse().unwrap());
 
     assert_eq!(service.ask(request).await.status, 204);
 
     let received = point.received(1).await;
-    let [forfeiture] = received.as_slice() else {
-        panic!("asked once: {received:?}")
-    };
-    assert_eq!(
-        (forfeiture.method.as_str(), forfeiture.path.as_str()),
-        ("PUT", "/forfeitures/1")
-    );
+    let [forfeiture] = received.as_slice() else { panic!("asked once: {received:?}") };
+    assert_eq!((forfeiture.method.as_str(), forfeiture.path.as_str()), ("PUT", "/forfeitures/1"));
     assert_eq!(forfeiture.body, json!({ "membershipId": membership_id }));
     assert_eq!(forfeiture.headers["content-type"], "application/json");
     let sent = forfeiture.headers["traceparent"].to_str().unwrap();
@@ -87,10 +71,7 @@ async fn nobody_is_asked_to_forfeit_what_was_never_there() {
     let point = StubPoint::forfeiting().await;
     let service = Service::start_with(point.url()).await;
 
-    assert_eq!(
-        service.delete(1).await.problem(),
-        (404, "member-not-found".to_owned())
-    );
+    assert_eq!(service.delete(1).await.problem(), (404, "member-not-found".to_owned()));
 
     assert!(point.received(0).await.is_empty());
     assert_eq!(service.counts().await, (0, 0));
@@ -106,10 +87,7 @@ async fn a_repeated_withdrawal_is_not_found_and_changes_nothing() {
     assert_eq!(service.delete(1).await.status, 204);
     let before = (service.counts().await, service.tombstones().await);
 
-    assert_eq!(
-        service.delete(1).await.problem(),
-        (404, "member-not-found".to_owned())
-    );
+    assert_eq!(service.delete(1).await.problem(), (404, "member-not-found".to_owned()));
 
     assert_eq!((service.counts().await, service.tombstones().await), before);
     assert_eq!(point.received(1).await.len(), 1);
@@ -199,26 +177,16 @@ async fn a_client_that_hangs_up_while_point_is_slow_does_not_cancel_the_withdraw
     let dropped = Arc::new(Semaphore::new(0));
     let address = listen(watched(&service, &dropped)).await;
     let mut client = TcpStream::connect(address).await.unwrap();
-    client
-        .write_all(b"DELETE /members/1 HTTP/1.1\r\nhost: test\r\n\r\n")
-        .await
-        .unwrap();
+    client.write_all(b"DELETE /members/1 HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
     point.received(1).await;
 
     drop(client);
     // The server has noticed: it has dropped the handler of the request.
-    timeout(DEADLINE, dropped.acquire())
-        .await
-        .unwrap()
-        .unwrap()
-        .forget();
+    timeout(DEADLINE, dropped.acquire()).await.unwrap().unwrap().forget();
     assert_eq!(service.get("/members/1").await.status, 200);
     point.release();
 
-    until("the withdrawal completes", async || {
-        service.get("/members/1").await.status == 404
-    })
-    .await;
+    until("the withdrawal completes", async || service.get("/members/1").await.status == 404).await;
     assert_eq!(summaries(&service.pool).await, joined_and_withdrawn());
 }
 

@@ -17,17 +17,10 @@ const SHORT: Duration = Duration::from_millis(500);
 
 /// Asserts that the client is asked to try again, and is told what it may find then.
 fn assert_try_again(answer: &Answer, outcome: &str) {
-    assert_eq!(
-        answer.problem(),
-        (503, "try-again-later".to_owned()),
-        "{answer:?}"
-    );
+    assert_eq!(answer.problem(), (503, "try-again-later".to_owned()), "{answer:?}");
     let body = answer.json();
     assert_eq!(body["outcome"], outcome, "{body}");
-    assert!(
-        body["detail"].as_str().unwrap().contains("try again shortly"),
-        "{body}"
-    );
+    assert!(body["detail"].as_str().unwrap().contains("try again shortly"), "{body}");
     let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=60).contains(&seconds));
 }
@@ -95,10 +88,7 @@ async fn the_outcome_is_unknown_when_point_answers_with_another_status() {
     let mut points = Vec::new();
     for status in [400, 404, 409, 422, 429, 500, 502, 503, 504, 201, 202, 204] {
         let status = StatusCode::from_u16(status).unwrap();
-        points.push((
-            status.to_string(),
-            StubPoint::answering(status, good.clone()).await,
-        ));
+        points.push((status.to_string(), StubPoint::answering(status, good.clone()).await));
     }
     assert_unknown(&points).await;
 }
@@ -160,10 +150,7 @@ async fn a_withdrawal_of_unknown_outcome_finishes_by_itself_if_the_points_were_f
     let outcome = service.handle(1, points_forfeited(1, membership_id)).await;
 
     assert_eq!(outcome, Outcome::Applied);
-    assert_eq!(
-        service.delete(1).await.problem(),
-        (404, "member-not-found".to_owned())
-    );
+    assert_eq!(service.delete(1).await.problem(), (404, "member-not-found".to_owned()));
 }
 
 #[tokio::test]

@@ -70,9 +70,8 @@ pub(super) async fn list(
     Query(filter): Query<Filter>,
 ) -> Result<Collection<MessageBody>, Problem> {
     let member_id = filter.member_id.map(|Integer(id)| MemberId::try_from(id)).transpose();
-    let member_id = member_id.map_err(|error| {
-        Problem::invalid_request(vec![FieldError::new("/memberId", error.to_string())])
-    })?;
+    let member_id = member_id
+        .map_err(|error| Problem::invalid_request(vec![FieldError::new("/memberId", error.to_string())]))?;
     let path = match member_id {
         Some(member_id) => format!("/messages?memberId={member_id}"),
         None => "/messages".to_owned(),

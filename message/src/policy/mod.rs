@@ -25,7 +25,8 @@ impl EventHandler for Policies {
     ) -> Result<Outcome, HandlerError> {
         let now = (self.clock)();
         let outcome = match event {
-            Event::MemberJoined(MemberJoined(state)) | Event::MemberStatusChanged(MemberStatusChanged(state)) => {
+            Event::MemberJoined(MemberJoined(state))
+            | Event::MemberStatusChanged(MemberStatusChanged(state)) => {
                 member_changed::handle_in_tx(tx, envelope, &state, now).await?
             }
             Event::MemberWithdrawn(withdrawn) => member_withdrawn::handle_in_tx(tx, &withdrawn, now).await?,

@@ -135,11 +135,12 @@ pub async fn claim(
     lease_until: DateTime<Utc>,
     limit: i64,
 ) -> sqlx::Result<Vec<Claimed>> {
+    // An array is made once. The subquery of an `IN` may be run for every row, and then claims beyond its limit.
     let rows = sqlx::query!(
         r#"UPDATE message SET claim = $1, due_at = $3, attempts = attempts + 1
-           WHERE message_id IN (
+           WHERE message_id = ANY (ARRAY(
                SELECT message_id FROM message WHERE status = 'QUEUED' AND due_at <= $2
-               ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED)
+               ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED))
            RETURNING message_id, member_id, membership_id, kind, phone_no AS "phone_no!", attempts, traceparent"#,
         claim,
         now,

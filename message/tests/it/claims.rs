@@ -6,7 +6,8 @@ use chrono::{TimeDelta, Utc};
 use message::store::messages;
 use uuid::Uuid;
 
-use crate::support::events::published;
+use crate::support::database::as_owner;
+use crate::support::events::{published, withdrawn};
 use crate::support::{RunningWorker, Service, StubGateway, until};
 
 #[tokio::test]
@@ -14,10 +15,7 @@ async fn two_workers_send_each_of_500_messages_once() {
     let service = Service::start().await;
     service.queue_many(500).await;
     let gateway = StubGateway::accepting();
-    let workers = [
-        RunningWorker::start(&service, &gateway),
-        RunningWorker::start(&service, &gateway),
-    ];
+    let workers = [RunningWorker::start(&service, &gateway), RunningWorker::start(&service, &gateway)];
 
     until("all are sent", async || service.count("SENT").await == 500).await;
     for worker in workers {
@@ -55,27 +53,19 @@ async fn a_worker_sends_no_more_at_a_time_than_it_may() {
 #[tokio::test]
 async fn a_claim_takes_no_more_than_it_asks_for_and_the_oldest_first() {
     let service = Service::start().await;
-    service.queue_many(10).await;
-    sqlx::query("UPDATE message SET due_at = now() - message_id * interval '1 minute'")
-        .execute(&service.pool)
-        .await
-        .unwrap();
+    // What Postgres knows of the table is from a quieter time, when scanning it again and again was cheap.
+    let membership_id = service.queue(1).await;
+    service.handle(1, withdrawn(1, membership_id)).await;
+    as_owner(&service.database, "ANALYZE message").await;
+    service.queue_many(20).await;
+
     let now = Utc::now();
-    for expected in [[10, 9, 8], [7, 6, 5], [4, 3, 2]] {
-        let mut claimed: Vec<i64> = messages::claim(
-            &service.pool,
-            Uuid::now_v7(),
-            now,
-            now + TimeDelta::seconds(30),
-            3,
-        )
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|claimed| claimed.message_id)
-        .collect();
-        claimed.sort_unstable_by(|a, b| b.cmp(a));
-        assert_eq!(claimed, expected);
+    for expected in [[1, 2, 3], [4, 5, 6], [7, 8, 9]] {
+        let claim = messages::claim(&service.pool, Uuid::now_v7(), now, now + TimeDelta::seconds(30), 3);
+        let mut members: Vec<i64> =
+            claim.await.unwrap().into_iter().map(|claimed| claimed.member_id.get()).collect();
+        members.sort_unstable();
+        assert_eq!(members, expected);
     }
 }
 
@@ -121,10 +111,7 @@ async fn what_a_dead_worker_was_sending_is_sent_by_another_after_the_lease() {
     stuck.release();
     owner.ended().await.unwrap();
     assert_eq!((stuck.count(), other.count()), (1, 1));
-    assert_eq!(
-        (service.the_message().await, published(&service.pool).await),
-        sent
-    );
+    assert_eq!((service.the_message().await, published(&service.pool).await), sent);
 }
 
 #[tokio::test]

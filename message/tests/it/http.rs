@@ -8,14 +8,9 @@ use crate::support::{RunningWorker, Service, StubGateway};
 /// The members on a page, and the path of the next one.
 fn page(body: &Value) -> (Vec<i64>, Option<String>) {
     let messages = body["_embedded"]["messages"].as_array().unwrap();
-    let ids = messages
-        .iter()
-        .map(|message| message["memberId"].as_i64().unwrap());
+    let ids = messages.iter().map(|message| message["memberId"].as_i64().unwrap());
     let next = body["_links"]["next"]["href"].as_str();
-    (
-        ids.collect(),
-        next.map(|href| href.strip_prefix("http://test").unwrap().to_owned()),
-    )
+    (ids.collect(), next.map(|href| href.strip_prefix("http://test").unwrap().to_owned()))
 }
 
 /// Follows the links from a page to the last one.
@@ -58,10 +53,7 @@ async fn a_message_tells_how_its_delivery_went() {
     service.until_status("SENT").await;
     worker.stop().await;
     let sent = service.get(&path).await.json();
-    assert_eq!(
-        (&sent["messageStatus"], &sent["attempts"]),
-        (&json!("SENT"), &json!(1))
-    );
+    assert_eq!((&sent["messageStatus"], &sent["attempts"]), (&json!("SENT"), &json!(1)));
     assert!(sent["finishedAt"].as_str().unwrap().ends_with('Z'));
 
     service.handle(1, withdrawn(1, membership_id)).await;
@@ -89,10 +81,7 @@ async fn following_the_links_leads_through_all_messages_once() {
         assert_eq!(pages_from(&service, path).await, pages, "{path}");
     }
     let page = service.get("/messages?memberId=1&page=1&size=2").await.json()["page"].clone();
-    assert_eq!(
-        page,
-        json!({ "size": 2, "totalElements": 3, "totalPages": 2, "number": 1 })
-    );
+    assert_eq!(page, json!({ "size": 2, "totalElements": 3, "totalPages": 2, "number": 1 }));
     let link = service.get("/messages?memberId=1").await.json()["_links"]["self"]["href"].clone();
     assert_eq!(link, "http://test/messages?memberId=1");
 }
@@ -104,10 +93,7 @@ async fn what_does_not_exist_is_not_found() {
         let answer = service.get(&format!("/messages/{id}")).await;
         assert_eq!(answer.problem(), (404, "message-not-found".to_owned()), "{id}");
     }
-    assert_eq!(
-        service.get("/nowhere").await.problem(),
-        (404, "not-found".to_owned())
-    );
+    assert_eq!(service.get("/nowhere").await.problem(), (404, "not-found".to_owned()));
 }
 
 #[tokio::test]
@@ -127,11 +113,7 @@ async fn messages_cannot_be_written() {
     let path = format!("/messages/{}", before[0].message_id);
     for method in ["PUT", "PATCH", "POST", "DELETE"] {
         let answer = service.ask(&format!("{method} {path}")).await;
-        assert_eq!(
-            answer.problem(),
-            (405, "method-not-allowed".to_owned()),
-            "{method}"
-        );
+        assert_eq!(answer.problem(), (405, "method-not-allowed".to_owned()), "{method}");
     }
     assert_eq!(service.ask("POST /messages").await.problem().0, 405);
     assert_eq!(service.stored().await, before);
@@ -162,10 +144,6 @@ async fn a_list_query_out_of_range_is_refused() {
         assert_eq!(answer.pointers(), [pointer], "{query}");
     }
     for query in ["limit=200", "size=200", "memberId=9007199254740991", "utm=x"] {
-        assert_eq!(
-            service.get(&format!("/messages?{query}")).await.status,
-            200,
-            "{query}"
-        );
+        assert_eq!(service.get(&format!("/messages?{query}")).await.status, 200, "{query}");
     }
 }

@@ -26,16 +26,11 @@ async fn what_is_queued_is_sent_once_and_published() {
     let worker = RunningWorker::start(&service, &gateway);
 
     service.until_status("SENT").await;
-    timeout(DEADLINE, worker.relay.woken())
-        .await
-        .expect("the relay is woken");
+    timeout(DEADLINE, worker.relay.woken()).await.expect("the relay is woken");
     worker.stop().await;
 
     let message = service.the_message().await;
-    assert_eq!(
-        (message.attempts, message.claim, &message.reason),
-        (1, None, &None)
-    );
+    assert_eq!((message.attempts, message.claim, &message.reason), (1, None, &None));
     assert!(message.finished_at.is_some());
     assert_eq!(gateway.calls().by_reference, [(message.message_id, 1)].into());
     let (phone_no, text) = gateway.calls().last.unwrap();
@@ -43,18 +38,12 @@ async fn what_is_queued_is_sent_once_and_published() {
     assert!(!text.is_empty());
 
     let events = published(&service.pool).await;
-    let [event] = events.as_slice() else {
-        panic!("one event expected: {events:?}")
-    };
+    let [event] = events.as_slice() else { panic!("one event expected: {events:?}") };
     assert_eq!((event.event_type.as_str(), event.sequence), ("MessageSent", 1));
     assert_eq!((event.topic.as_str(), event.key.as_str()), ("message", "1"));
     assert_eq!(event.membership_id, membership_id.0);
     assert_eq!(event.actor, "service:message");
-    assert_eq!(
-        event.traceparent.as_deref(),
-        Some(TRACEPARENT),
-        "that of the joining"
-    );
+    assert_eq!(event.traceparent.as_deref(), Some(TRACEPARENT), "that of the joining");
     let mut payload = event.payload.clone();
     assert!(payload["sentAt"].take().is_string());
     assert_eq!(
@@ -83,10 +72,7 @@ async fn what_the_gateway_refuses_fails_for_good_and_is_published() {
     assert_eq!((message.attempts, gateway.count()), (1, 1));
     let events = published(&service.pool).await;
     assert_eq!(events.len(), 1);
-    assert_eq!(
-        (events[0].event_type.as_str(), events[0].sequence),
-        ("MessageFailed", 1)
-    );
+    assert_eq!((events[0].event_type.as_str(), events[0].sequence), ("MessageFailed", 1));
     let mut payload = events[0].payload.clone();
     assert!(payload["failedAt"].take().is_string());
     assert_eq!(
@@ -112,10 +98,7 @@ async fn while_the_gateway_is_unavailable_a_message_stays_queued_and_then_is_sen
         })
         .await;
         let message = service.the_message().await;
-        assert_eq!(
-            (message.status.as_str(), message.reason.as_deref()),
-            ("QUEUED", Some("try later"))
-        );
+        assert_eq!((message.status.as_str(), message.reason.as_deref()), ("QUEUED", Some("try later")));
         assert!(published(&service.pool).await.is_empty());
         service.make_due().await;
         worker.wake.wake();
@@ -148,14 +131,8 @@ async fn a_message_that_was_put_back_waits_before_the_next_attempt() {
 
     let message = service.the_message().await;
     assert_eq!(message.claim, None);
-    assert!(
-        message.due_at >= before + chrono::TimeDelta::milliseconds(500),
-        "{message:?}"
-    );
-    assert!(
-        message.due_at < before + chrono::TimeDelta::seconds(20),
-        "not at the end of the lease"
-    );
+    assert!(message.due_at >= before + chrono::TimeDelta::milliseconds(500), "{message:?}");
+    assert!(message.due_at < before + chrono::TimeDelta::seconds(20), "not at the end of the lease");
 }
 
 #[tokio::test]
@@ -174,10 +151,7 @@ async fn who_withdraws_while_the_message_is_being_sent_is_not_published() {
         gateway.release();
         worker.stop().await;
 
-        assert_eq!(
-            (cancelled.status.as_str(), &cancelled.phone_no),
-            ("CANCELLED", &None)
-        );
+        assert_eq!((cancelled.status.as_str(), &cancelled.phone_no), ("CANCELLED", &None));
         assert_eq!(service.the_message().await, cancelled, "{answer:?}");
         assert!(published(&service.pool).await.is_empty(), "{answer:?}");
     }
@@ -239,10 +213,7 @@ async fn a_failure_of_the_database_does_not_break_off_what_is_being_sent() {
     service.queue(2).await;
     worker.wake.wake();
     until("a claim fails", async || {
-        sqlx::query_scalar("SELECT is_called FROM failures")
-            .fetch_one(&service.pool)
-            .await
-            .unwrap()
+        sqlx::query_scalar("SELECT is_called FROM failures").fetch_one(&service.pool).await.unwrap()
     })
     .await;
     gateway.release();

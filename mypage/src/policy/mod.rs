@@ -20,20 +20,24 @@ impl EventHandler for Policies {
     ) -> Result<Outcome, HandlerError> {
         let (member_id, version) = (envelope.member_id, envelope.sequence);
         let was_newer = match event {
-            Event::MemberJoined(MemberJoined(state)) | Event::MemberStatusChanged(MemberStatusChanged(state)) => {
+            Event::MemberJoined(MemberJoined(state))
+            | Event::MemberStatusChanged(MemberStatusChanged(state)) => {
                 pages::put_member_in_tx(tx, &state, version).await?
             }
             Event::MemberWithdrawn(event) => {
                 pages::remove_member_in_tx(tx, member_id, event.membership_id, version).await?
             }
             Event::PointsEarned(event) => {
-                pages::put_balance_in_tx(tx, member_id, event.membership_id, event.remain_point, version).await?
+                pages::put_balance_in_tx(tx, member_id, event.membership_id, event.remain_point, version)
+                    .await?
             }
             Event::PointsUsed(event) => {
-                pages::put_balance_in_tx(tx, member_id, event.membership_id, event.remain_point, version).await?
+                pages::put_balance_in_tx(tx, member_id, event.membership_id, event.remain_point, version)
+                    .await?
             }
             Event::PointsForfeited(event) => {
-                pages::put_balance_in_tx(tx, member_id, event.membership_id, event.remain_point, version).await?
+                pages::put_balance_in_tx(tx, member_id, event.membership_id, event.remain_point, version)
+                    .await?
             }
             _ => return Ok(Outcome::Ignored),
         };

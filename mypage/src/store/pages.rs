@@ -21,7 +21,11 @@ pub struct Page {
 }
 
 /// Puts the state of a member on the page. Says whether it was newer.
-pub async fn put_member_in_tx(tx: &mut PgConnection, member: &MemberState, version: i64) -> sqlx::Result<bool> {
+pub async fn put_member_in_tx(
+    tx: &mut PgConnection,
+    member: &MemberState,
+    version: i64,
+) -> sqlx::Result<bool> {
     let put = sqlx::query!(
         "INSERT INTO page (member_id, member_membership_id, member_version, phone_no, nickname, member_status)
          VALUES ($1, $2, $3, $4, $5, $6)

@@ -84,30 +84,19 @@ impl History {
         let (_, half) = self.member.get(members.checked_sub(1)?)?;
         let MemberHalf { membership, status } = (*half)?;
         let point = points.checked_sub(1).map(|last| self.point[last].1);
-        let balance = point
-            .filter(|point| point.membership.id == membership.id)
-            .map_or(0, |point| point.balance);
+        let balance =
+            point.filter(|point| point.membership.id == membership.id).map_or(0, |point| point.balance);
         Some((membership.phone_no(), membership.nickname(), status, balance))
     }
 
     async fn assert_shown(&self, tx: &mut PgConnection, order: &[Topic], members: usize, points: usize) {
         let member_id = MemberId::try_from(MEMBER).expect("a memberId");
         let page = pages::find(tx, member_id).await.expect("an answer");
-        let shown = page.map(|page| {
-            (
-                page.phone_no,
-                page.nickname,
-                page.member_status,
-                page.remain_point,
-            )
-        });
+        let shown = page.map(|page| (page.phone_no, page.nickname, page.member_status, page.remain_point));
         let expected = self
             .shown(members, points)
             .map(|(phone_no, nickname, status, balance)| (phone_no, nickname, status.to_owned(), balance));
-        assert_eq!(
-            shown, expected,
-            "after {members} member and {points} point events of {order:?}"
-        );
+        assert_eq!(shown, expected, "after {members} member and {points} point events of {order:?}");
     }
 }
 
@@ -139,13 +128,9 @@ fn interleavings(members: usize, points: usize) -> Vec<Vec<Topic>> {
 }
 
 fn seeded() -> StdRng {
-    let given = std::env::var(SEED)
-        .ok()
-        .map(|seed| seed.parse().expect("a number"));
+    let given = std::env::var(SEED).ok().map(|seed| seed.parse().expect("a number"));
     let seed = given.unwrap_or_else(|| {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("a time after 1970");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
         now.as_secs() ^ u64::from(now.subsec_nanos()) << 32
     });
     println!("{SEED}={seed}");
@@ -176,14 +161,8 @@ async fn read_with_repetitions(history: &History, tx: &mut PgConnection, order: 
     let (mut members, mut points) = (0, 0);
     for topic in order {
         let (records, read): (Vec<&Record>, &mut usize) = match topic {
-            Topic::Member => (
-                history.member.iter().map(|(record, _)| record).collect(),
-                &mut members,
-            ),
-            Topic::Point => (
-                history.point.iter().map(|(record, _)| record).collect(),
-                &mut points,
-            ),
+            Topic::Member => (history.member.iter().map(|(record, _)| record).collect(), &mut members),
+            Topic::Point => (history.point.iter().map(|(record, _)| record).collect(), &mut points),
         };
         deliver_in_tx(tx, records[*read]).await;
         *read += 1;
@@ -191,16 +170,8 @@ async fn read_with_repetitions(history: &History, tx: &mut PgConnection, order: 
             deliver_in_tx(tx, records[rng.random_range(0..*read)]).await;
         }
     }
-    let members = history
-        .member
-        .iter()
-        .map(|(record, _)| record)
-        .take(rng.random_range(0..=members));
-    let points = history
-        .point
-        .iter()
-        .map(|(record, _)| record)
-        .take(rng.random_range(0..=points));
+    let members = history.member.iter().map(|(record, _)| record).take(rng.random_range(0..=members));
+    let points = history.point.iter().map(|(record, _)| record).take(rng.random_range(0..=points));
     for record in members.chain(points) {
         deliver_in_tx(tx, record).await;
     }
@@ -215,20 +186,12 @@ async fn assert_every_interleaving_ends_with(history: &History, expected: &Value
     for order in &orders {
         let mut savepoint = tx.begin().await.expect("a savepoint");
         read_in_order(history, &mut savepoint, order).await;
-        assert_eq!(
-            row(&mut savepoint, MEMBER).await.as_ref(),
-            Some(expected),
-            "{order:?}"
-        );
+        assert_eq!(row(&mut savepoint, MEMBER).await.as_ref(), Some(expected), "{order:?}");
         savepoint.rollback().await.expect("the savepoint");
 
         let mut savepoint = tx.begin().await.expect("a savepoint");
         read_with_repetitions(history, &mut savepoint, order, &mut rng).await;
-        assert_eq!(
-            row(&mut savepoint, MEMBER).await.as_ref(),
-            Some(expected),
-            "{order:?} with repetitions"
-        );
+        assert_eq!(row(&mut savepoint, MEMBER).await.as_ref(), Some(expected), "{order:?} with repetitions");
         savepoint.rollback().await.expect("the savepoint");
     }
     orders.len()
@@ -250,10 +213,7 @@ async fn every_interleaving_of_a_rejoined_members_events_ends_in_the_same_row() 
         "remain_point": 650,
     });
 
-    assert_eq!(
-        assert_every_interleaving_ends_with(&history, &expected).await,
-        252
-    );
+    assert_eq!(assert_every_interleaving_ends_with(&history, &expected).await, 252);
 }
 
 #[tokio::test]

@@ -9,10 +9,7 @@ use crate::support::{Answer, Membership, Service};
 /// The memberIds on a page of the list.
 fn ids(answer: &Answer) -> Vec<i64> {
     let pages = answer.body["_embedded"]["mypages"].as_array().expect("pages");
-    pages
-        .iter()
-        .map(|page| page["memberId"].as_i64().expect("a memberId"))
-        .collect()
+    pages.iter().map(|page| page["memberId"].as_i64().expect("a memberId")).collect()
 }
 
 fn next(answer: &Answer) -> Option<String> {
@@ -38,10 +35,7 @@ async fn a_page_is_a_hal_resource() {
 
     let answer = service.get("/mypages/3").await;
 
-    assert_eq!(
-        (answer.status.as_u16(), answer.header("content-type")),
-        (200, Some("application/hal+json"))
-    );
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, Some("application/hal+json")));
     let href = json!({ "href": "http://mypage.test/mypages/3" });
     assert_eq!(
         answer.body,
@@ -61,10 +55,7 @@ async fn the_balance_is_0_until_it_is_known() {
 
     service.deliver(membership.became(Abnormal, 2)).await;
     let page = service.get("/mypages/3").await.body;
-    assert_eq!(
-        (&page["remainPoint"], &page["memberStatus"]),
-        (&json!(0), &json!("ABNORMAL"))
-    );
+    assert_eq!((&page["remainPoint"], &page["memberStatus"]), (&json!(0), &json!("ABNORMAL")));
 }
 
 #[tokio::test]
@@ -75,10 +66,7 @@ async fn a_page_shows_once_its_member_half_exists() {
 
     assert_eq!(service.get("/mypages/3").await.problem(), (404, "page-not-found"));
     assert_eq!(ids(&service.get("/mypages").await), Vec::<i64>::new());
-    assert_eq!(
-        service.get("/mypages?page=0").await.body["page"]["totalElements"],
-        0
-    );
+    assert_eq!(service.get("/mypages?page=0").await.body["page"]["totalElements"], 0);
 
     service.deliver(membership.joined(1)).await;
     assert_eq!(service.get("/mypages/3").await.body["remainPoint"], 1000);
@@ -95,10 +83,7 @@ async fn a_balance_of_a_former_membership_is_never_shown() {
 
     assert_eq!(service.get("/mypages/3").await.body["remainPoint"], 0);
     assert_eq!(ids(&service.get("/mypages").await), [3]);
-    assert_eq!(
-        service.get("/mypages").await.body["_embedded"]["mypages"][0]["remainPoint"],
-        0
-    );
+    assert_eq!(service.get("/mypages").await.body["_embedded"]["mypages"][0]["remainPoint"], 0);
 }
 
 #[tokio::test]
@@ -118,10 +103,7 @@ async fn nothing_personal_is_left_of_a_withdrawn_member() {
         assert_eq!(row[column], Value::Null, "{column}");
     }
     let row = row.to_string();
-    assert!(
-        !row.contains(&membership.phone_no()) && !row.contains(&membership.nickname()),
-        "{row}"
-    );
+    assert!(!row.contains(&membership.phone_no()) && !row.contains(&membership.nickname()), "{row}");
 }
 
 #[tokio::test]
@@ -132,10 +114,7 @@ async fn nothing_late_brings_a_withdrawn_member_back() {
     let before = service.row(3).await;
 
     assert_eq!(service.deliver(membership.joined(1)).await, Outcome::Stale);
-    assert_eq!(
-        service.deliver(membership.became(Normal, 2)).await,
-        Outcome::Stale
-    );
+    assert_eq!(service.deliver(membership.became(Normal, 2)).await, Outcome::Stale);
     assert_eq!(service.deliver(membership.withdrawn(3)).await, Outcome::Stale);
 
     assert_eq!(service.row(3).await, before);
@@ -172,10 +151,7 @@ async fn a_full_last_page_has_no_next() {
 
     let first = service.get("/mypages?limit=2").await;
     assert_eq!(ids(&first), [10, 20]);
-    assert_eq!(
-        next(&first).as_deref(),
-        Some("http://mypage.test/mypages?after=20&limit=2")
-    );
+    assert_eq!(next(&first).as_deref(), Some("http://mypage.test/mypages?after=20&limit=2"));
     let last = service.get("/mypages?after=20&limit=2").await;
     assert_eq!((ids(&last), next(&last)), (vec![30, 40], None));
     let behind = service.get("/mypages?after=40").await;
@@ -197,12 +173,9 @@ async fn old_clients_page_by_number() {
     let service = with_pages(5).await;
     let page = |number: i64| json!({ "size": 2, "totalElements": 5, "totalPages": 3, "number": number });
 
-    for (number, expected, has_next) in [
-        (0, vec![10, 20], true),
-        (1, vec![30, 40], true),
-        (2, vec![50], false),
-        (3, vec![], false),
-    ] {
+    for (number, expected, has_next) in
+        [(0, vec![10, 20], true), (1, vec![30, 40], true), (2, vec![50], false), (3, vec![], false)]
+    {
         let answer = service.get(&format!("/mypages?page={number}&size=2")).await;
         assert_eq!(ids(&answer), expected, "page {number}");
         assert_eq!(answer.body["page"], page(number));

@@ -30,11 +30,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// The server; it ends with the process.
 pub async fn postgres() -> &'static Postgres {
     static POSTGRES: OnceCell<Postgres> = OnceCell::const_new();
-    let start = || async {
-        Postgres::start(PostgresOptions::default())
-            .await
-            .expect("Postgres starts")
-    };
+    let start = || async { Postgres::start(PostgresOptions::default()).await.expect("Postgres starts") };
     POSTGRES.get_or_init(start).await
 }
 
@@ -65,11 +61,7 @@ impl Answer {
 
     /// Asserts that this is a complete problem, and returns its status and code.
     pub fn problem(&self) -> (u16, &str) {
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/problem+json"),
-            "{self:?}"
-        );
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let code = self.body["code"].as_str().expect("a code");
         assert_eq!(self.body["type"], format!("urn:problem-type:mileage:{code}"));
         assert_eq!(self.body["status"], self.status.as_u16());
@@ -88,10 +80,8 @@ impl Service {
         let database = postgres().await.create_migrated_database(&database_name()).await;
         let url = database.expect("a migrated database").url("mypage", Role::App);
         let options = chassis::db::connect_options(&url, "mypage").expect("a URL of Postgres");
-        let pool = PgPoolOptions::new()
-            .max_connections(4)
-            .acquire_timeout(DEADLINE)
-            .connect_lazy_with(options);
+        let pool =
+            PgPoolOptions::new().max_connections(4).acquire_timeout(DEADLINE).connect_lazy_with(options);
         let public = chassis::http::test_router(http::public(State { pool: pool.clone() }));
         Self { pool, public }
     }
@@ -111,30 +101,16 @@ impl Service {
     /// Asks without a body. `path` may also be a whole URL, as links are.
     pub async fn send(&self, method: &str, path: &str) -> Answer {
         let path = path.strip_prefix("http://mypage.test").unwrap_or(path);
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, "mypage.test");
+        let request = Request::builder().method(method).uri(path).header(header::HOST, "mypage.test");
         let request = request.body(Body::empty()).expect("a request");
         let call = async {
-            let response = self
-                .public
-                .clone()
-                .oneshot(request)
-                .await
-                .expect("a router never fails");
+            let response = self.public.clone().oneshot(request).await.expect("a router never fails");
             let (parts, body) = response.into_parts();
             (parts, body.collect().await.expect("the whole body").to_bytes())
         };
-        let (parts, bytes) = tokio::time::timeout(DEADLINE, call)
-            .await
-            .expect("an answer in time");
+        let (parts, bytes) = tokio::time::timeout(DEADLINE, call).await.expect("an answer in time");
         let body = serde_json::from_slice(&bytes).expect("a JSON body");
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            body,
-        }
+        Answer { status: parts.status, headers: parts.headers, body }
     }
 
     /// The row of a member as it is stored.
@@ -146,10 +122,7 @@ impl Service {
 
 /// Hands an event to the policies.
 pub async fn deliver_in_tx(tx: &mut PgConnection, (envelope, event): &Record) -> Outcome {
-    Policies
-        .handle_in_tx(tx, envelope, event.clone())
-        .await
-        .expect("the event is handled")
+    Policies.handle_in_tx(tx, envelope, event.clone()).await.expect("the event is handled")
 }
 
 /// The row of a member as it is stored.
@@ -170,10 +143,7 @@ pub struct Membership {
 
 impl Membership {
     pub fn of(member_id: i64) -> Self {
-        Self {
-            member_id,
-            id: MembershipId(Uuid::now_v7()),
-        }
+        Self { member_id, id: MembershipId(Uuid::now_v7()) }
     }
 
     /// The phone number that the events tell of.
@@ -188,12 +158,7 @@ impl Membership {
 
     pub fn joined(self, version: i64) -> Record {
         let state = self.state(MemberStatus::Ready);
-        self.record(
-            "/member",
-            "MemberJoined",
-            version,
-            Event::MemberJoined(MemberJoined(state)),
-        )
+        self.record("/member", "MemberJoined", version, Event::MemberJoined(MemberJoined(state)))
     }
 
     pub fn became(self, member_status: MemberStatus, version: i64) -> Record {
@@ -202,17 +167,9 @@ impl Membership {
     }
 
     pub fn withdrawn(self, version: i64) -> Record {
-        let event = MemberWithdrawn {
-            member_id: self.member_id(),
-            membership_id: self.id,
-            withdrawn_at: now(),
-        };
-        self.record(
-            "/member",
-            "MemberWithdrawn",
-            version,
-            Event::MemberWithdrawn(event),
-        )
+        let event =
+            MemberWithdrawn { member_id: self.member_id(), membership_id: self.id, withdrawn_at: now() };
+        self.record("/member", "MemberWithdrawn", version, Event::MemberWithdrawn(event))
     }
 
     pub fn earned(self, remain_point: i64, version: i64) -> Record {
@@ -246,12 +203,7 @@ impl Membership {
             remain_point: 0,
             occurred_at: now(),
         };
-        self.record(
-            "/point",
-            "PointsForfeited",
-            version,
-            Event::PointsForfeited(event),
-        )
+        self.record("/point", "PointsForfeited", version, Event::PointsForfeited(event))
     }
 
     fn member_id(self) -> MemberId {
@@ -277,10 +229,7 @@ impl Membership {
             member_id: self.member_id(),
             sequence: version,
             time: now(),
-            provenance: Provenance {
-                actor: "operator".to_owned(),
-                traceparent: None,
-            },
+            provenance: Provenance { actor: "operator".to_owned(), traceparent: None },
         };
         (envelope, event)
     }

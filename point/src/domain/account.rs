@@ -206,7 +206,11 @@ impl Account {
             return None;
         }
         let granted = self.credit(EntryType::Signup, Points::SIGNUP);
-        Some(granted.expect("only NORMAL members earn and they are granted in the same step, so the balance is 0"))
+        Some(
+            granted.expect(
+                "only NORMAL members earn and they are granted in the same step, so the balance is 0",
+            ),
+        )
     }
 
     /// Closes the account. What is left is forfeited; with nothing left there is no entry.

@@ -71,9 +71,8 @@ pub(super) async fn patch(
             .with_member("requirePoint", require_point)
     })?;
     let now = (state.clock)();
-    let account =
-        change_points(&state.pool, &state.relay, member_id, change, &provenance(&context), now)
-            .await
-            .map_err(|error| super::error::change_refused(error, change))?;
+    let account = change_points(&state.pool, &state.relay, member_id, change, &provenance(&context), now)
+        .await
+        .map_err(|error| super::error::change_refused(error, change))?;
     Ok(resource(&base, &account, Some(require_point.0)))
 }

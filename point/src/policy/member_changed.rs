@@ -17,8 +17,7 @@ pub(super) async fn handle_in_tx(
     envelope: &Envelope,
     member: &MemberState,
 ) -> sqlx::Result<Outcome> {
-    let origin =
-        Origin { provenance: &envelope.provenance, cause: Some(envelope.id), now: envelope.time };
+    let origin = Origin { provenance: &envelope.provenance, cause: Some(envelope.id), now: envelope.time };
     accounts::lock_member_in_tx(tx, member.member_id).await?;
     let mut known = accounts::lock_all_in_tx(tx, member.member_id).await?;
     let mut account = match known.take(member.membership_id) {

@@ -19,7 +19,8 @@ impl EventHandler for Policies {
         event: Event,
     ) -> Result<Outcome, HandlerError> {
         match event {
-            Event::MemberJoined(MemberJoined(state)) | Event::MemberStatusChanged(MemberStatusChanged(state)) => {
+            Event::MemberJoined(MemberJoined(state))
+            | Event::MemberStatusChanged(MemberStatusChanged(state)) => {
                 Ok(member_changed::handle_in_tx(tx, envelope, &state).await?)
             }
             _ => Ok(Outcome::Ignored),

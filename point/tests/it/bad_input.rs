@@ -71,10 +71,7 @@ async fn a_body_that_does_not_fit_names_the_field() {
 #[tokio::test]
 async fn using_more_than_remains_names_no_field() {
     let service = Service::with_normal_member(Membership::of(MEMBER)).await;
-    for body in [
-        r#"{"requirePoint":-1001}"#,
-        r#"{"requirePoint":-9007199254740991}"#,
-    ] {
+    for body in [r#"{"requirePoint":-1001}"#, r#"{"requirePoint":-9007199254740991}"#] {
         let answer = refused(&service, patch(MEMBER, body)).await;
         assert_eq!(answer.problem(), (422, "insufficient-points"), "{body}");
         assert_eq!(answer.pointer(), None, "{body}");
@@ -108,46 +105,26 @@ async fn a_body_that_is_not_json_is_malformed() {
 #[tokio::test]
 async fn a_body_of_another_media_type_is_unsupported() {
     let service = Service::with_normal_member(Membership::of(MEMBER)).await;
-    for content_type in [
-        None,
-        Some("text/plain"),
-        Some("application/x-www-form-urlencoded"),
-        Some("text/json"),
-    ] {
+    for content_type in
+        [None, Some("text/plain"), Some("application/x-www-form-urlencoded"), Some("text/json")]
+    {
         let request = request("PATCH", "/points/1", content_type).body(Body::from(r#"{"requirePoint":1}"#));
         let answer = refused(&service, request.expect("a request")).await;
-        assert_eq!(
-            answer.problem(),
-            (415, "unsupported-media-type"),
-            "{content_type:?}"
-        );
+        assert_eq!(answer.problem(), (415, "unsupported-media-type"), "{content_type:?}");
     }
 }
 
 #[tokio::test]
 async fn an_id_that_is_none_is_malformed() {
     let service = Service::with_normal_member(Membership::of(MEMBER)).await;
-    for id in [
-        "abc",
-        "1.0",
-        "1.5",
-        "0",
-        "-1",
-        "9007199254740992",
-        "99999999999999999999",
-        "1%00",
-        "%31x",
-        "%20",
-    ] {
+    for id in
+        ["abc", "1.0", "1.5", "0", "-1", "9007199254740992", "99999999999999999999", "1%00", "%31x", "%20"]
+    {
         for method in ["GET", "PATCH"] {
             let request = request(method, &format!("/points/{id}"), Some("application/json"));
-            let answer = refused(
-                &service,
-                request
-                    .body(Body::from(r#"{"requirePoint":1}"#))
-                    .expect("a request"),
-            )
-            .await;
+            let answer =
+                refused(&service, request.body(Body::from(r#"{"requirePoint":1}"#)).expect("a request"))
+                    .await;
             assert_eq!(answer.problem(), (400, "malformed-request"), "{method} {id}");
         }
     }
@@ -169,13 +146,8 @@ async fn unknown_paths_and_methods_are_refused() {
         ("BREW", "/points/1", 405, "method-not-allowed"),
     ] {
         let request = request(method, path, Some("application/json"));
-        let answer = refused(
-            &service,
-            request
-                .body(Body::from(r#"{"requirePoint":1}"#))
-                .expect("a request"),
-        )
-        .await;
+        let answer =
+            refused(&service, request.body(Body::from(r#"{"requirePoint":1}"#)).expect("a request")).await;
         assert_eq!(answer.problem(), (status, code), "{method} {path}");
         assert_eq!(answer.header("allow").is_some(), status == 405, "{method} {path}");
     }
@@ -187,10 +159,7 @@ async fn a_body_of_10_mb_is_too_large_whether_it_says_so_or_not() {
     let service = Service::with_normal_member(Membership::of(MEMBER)).await;
     let mut body = br#"{"requirePoint":1"#.to_vec();
     body.resize(10 * 1024 * 1024, b' ');
-    let chunks: Vec<_> = body
-        .chunks(CHUNK)
-        .map(|chunk| Ok::<_, Infallible>(chunk.to_vec()))
-        .collect();
+    let chunks: Vec<_> = body.chunks(CHUNK).map(|chunk| Ok::<_, Infallible>(chunk.to_vec())).collect();
 
     for body in [Body::from(body), Body::from_stream(stream::iter(chunks))] {
         let answer = refused(&service, patch(MEMBER, body)).await;
@@ -204,21 +173,12 @@ async fn half_a_body_is_refused_whether_the_rest_is_late_or_lost() {
     let before = service.snapshot().await;
     let half = || stream::iter([Ok(br#"{"requirePoint":1"#.to_vec())]);
 
-    let lost = half().chain(stream::iter([Err(io::Error::from(
-        io::ErrorKind::ConnectionReset,
-    ))]));
+    let lost = half().chain(stream::iter([Err(io::Error::from(io::ErrorKind::ConnectionReset))]));
     let answer = service.patch(MEMBER, Body::from_stream(lost)).await;
     assert_eq!(answer.problem(), (400, "malformed-request"));
 
-    let impatient = Limits {
-        body_timeout: Duration::from_millis(50),
-        ..Limits::default()
-    };
-    let state = point::http::State {
-        pool: service.pool.clone(),
-        relay: Wake::new(),
-        clock: now,
-    };
+    let impatient = Limits { body_timeout: Duration::from_millis(50), ..Limits::default() };
+    let state = point::http::State { pool: service.pool.clone(), relay: Wake::new(), clock: now };
     let router = chassis::http::test_router_with(point::http::public(state), impatient);
     let late = half().chain(stream::pending::<io::Result<Vec<u8>>>());
     let answer = crate::support::answer(&router, patch(MEMBER, Body::from_stream(late))).await;

@@ -24,27 +24,15 @@ async fn of_200_concurrent_uses_of_a_balance_that_covers_100_exactly_100_succeed
     let mut outcomes = BTreeMap::new();
     for answer in join_all(uses).await {
         let answer = answer.expect("no panic");
-        let outcome = if answer.status == 200 {
-            (200, "")
-        } else {
-            answer.problem()
-        };
+        let outcome = if answer.status == 200 { (200, "") } else { answer.problem() };
         *outcomes.entry((outcome.0, outcome.1.to_owned())).or_insert(0) += 1;
     }
 
-    let expected = [
-        ((200, String::new()), 100),
-        ((422, "insufficient-points".to_owned()), 100),
-    ];
+    let expected = [((200, String::new()), 100), ((422, "insufficient-points".to_owned()), 100)];
     assert_eq!(outcomes, BTreeMap::from(expected));
     assert_eq!(service.get("/points/1").await.number("remainPoint"), 0);
     assert_eq!(service.ledger(membership).await.len(), 102);
-    let versions: Vec<_> = service
-        .published(1)
-        .await
-        .iter()
-        .map(|event| event.sequence)
-        .collect();
+    let versions: Vec<_> = service.published(1).await.iter().map(|event| event.sequence).collect();
     assert_eq!(versions, (1..=102).collect::<Vec<_>>());
     service.assert_books_are_right().await;
 }
@@ -83,13 +71,8 @@ async fn nothing_happens_to_an_account_after_the_forfeiture_that_races_with_earn
         in_full_swing.expect("the semaphore stays open").forget();
         service.forfeit(membership).await
     };
-    let forfeited = timeout(DEADLINE, forfeiture)
-        .await
-        .expect("the forfeiture in time");
-    for shop in timeout(DEADLINE, join_all(shops))
-        .await
-        .expect("the shops end in time")
-    {
+    let forfeited = timeout(DEADLINE, forfeiture).await.expect("the forfeiture in time");
+    for shop in timeout(DEADLINE, join_all(shops)).await.expect("the shops end in time") {
         shop.expect("no panic");
     }
 
@@ -101,19 +84,13 @@ async fn nothing_happens_to_an_account_after_the_forfeiture_that_races_with_earn
     let signup = 1;
     let booked = signup + successes.load(Ordering::Relaxed);
     assert_eq!(ledger.len(), booked + usize::from(left > 0));
-    let closings = entries(&ledger)
-        .iter()
-        .filter(|(entry_type, ..)| *entry_type == "FORFEIT")
-        .count();
+    let closings = entries(&ledger).iter().filter(|(entry_type, ..)| *entry_type == "FORFEIT").count();
     assert_eq!(closings, usize::from(left > 0));
     if left > 0 {
         assert_eq!(entries(&ledger).last(), Some(&("FORFEIT", -left, 0)));
     }
     let published = service.published(1).await;
-    assert_eq!(
-        published.last().map(|event| event.event_type.as_str()),
-        Some("PointsForfeited")
-    );
+    assert_eq!(published.last().map(|event| event.event_type.as_str()), Some("PointsForfeited"));
     service.assert_books_are_right().await;
 }
 
@@ -130,14 +107,8 @@ async fn the_same_events_delivered_at_once_open_one_account_and_grant_once() {
         for delivered in join_all(deliveries).await {
             delivered.expect("no panic");
         }
-        assert_eq!(
-            entries(&service.ledger(membership).await),
-            [("SIGNUP", 1000, 1000)]
-        );
-        assert_eq!(
-            service.get(&format!("/points/{member_id}")).await.body["memberStatus"],
-            "NORMAL"
-        );
+        assert_eq!(entries(&service.ledger(membership).await), [("SIGNUP", 1000, 1000)]);
+        assert_eq!(service.get(&format!("/points/{member_id}")).await.body["memberStatus"], "NORMAL");
     }
     service.assert_books_are_right().await;
 }
@@ -160,20 +131,10 @@ async fn a_forfeiture_that_races_with_the_first_events_leaves_a_closed_account()
 
         assert_eq!(forfeited.status, 200);
         assert_eq!(service.get(&format!("/points/{member_id}")).await.status, 404);
-        let granted = service
-            .ledger(membership)
-            .await
-            .first()
-            .map_or(0, |(_, amount, _)| *amount);
+        let granted = service.ledger(membership).await.first().map_or(0, |(_, amount, _)| *amount);
         assert_eq!(forfeited.number("forfeitedPoint"), granted);
         let closings = service.published(member_id).await;
-        assert_eq!(
-            closings
-                .iter()
-                .filter(|event| event.event_type == "PointsForfeited")
-                .count(),
-            1
-        );
+        assert_eq!(closings.iter().filter(|event| event.event_type == "PointsForfeited").count(), 1);
     }
     service.assert_books_are_right().await;
 }

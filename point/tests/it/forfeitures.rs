@@ -14,10 +14,7 @@ async fn what_is_left_is_forfeited_once_however_often_it_is_asked() {
     for _ in 0..3 {
         let answer = service.forfeit(membership).await;
         assert_eq!(answer.status, 200);
-        assert_eq!(
-            answer.body,
-            json!({ "memberId": 1, "forfeitedPoint": 800, "remainPoint": 0 })
-        );
+        assert_eq!(answer.body, json!({ "memberId": 1, "forfeitedPoint": 800, "remainPoint": 0 }));
     }
 
     assert_eq!(
@@ -25,10 +22,8 @@ async fn what_is_left_is_forfeited_once_however_often_it_is_asked() {
         [("SIGNUP", 1000, 1000), ("USE", -200, 800), ("FORFEIT", -800, 0)]
     );
     let published = service.published(1).await;
-    let forfeitures: Vec<_> = published
-        .iter()
-        .filter(|event| event.event_type == "PointsForfeited")
-        .collect();
+    let forfeitures: Vec<_> =
+        published.iter().filter(|event| event.event_type == "PointsForfeited").collect();
     assert_eq!(forfeitures.len(), 1);
     assert_eq!(
         forfeitures[0].payload,
@@ -46,10 +41,7 @@ async fn a_closed_account_is_not_found_and_absorbs_everything() {
     service.forfeit(membership).await;
     let before = service.snapshot().await;
 
-    assert_eq!(
-        service.get("/points/1").await.problem(),
-        (404, "account-not-found")
-    );
+    assert_eq!(service.get("/points/1").await.problem(), (404, "account-not-found"));
     assert_eq!(service.change(1, 1).await.problem(), (404, "account-not-found"));
     assert_eq!(service.change(1, -1).await.problem(), (404, "account-not-found"));
     service.deliver(membership.is(Normal, 3)).await;
@@ -65,10 +57,7 @@ async fn an_account_with_nothing_on_it_is_closed_and_said_so_without_an_entry() 
 
     let answer = service.forfeit(membership).await;
 
-    assert_eq!(
-        (answer.status.as_u16(), answer.number("forfeitedPoint")),
-        (200, 0)
-    );
+    assert_eq!((answer.status.as_u16(), answer.number("forfeitedPoint")), (200, 0));
     assert_eq!(service.ledger(membership).await, []);
     let published = service.published(2).await;
     assert_eq!(published.len(), 1);
@@ -86,10 +75,7 @@ async fn an_unknown_membership_gets_a_closed_account_once() {
 
     for _ in 0..2 {
         let answer = service.forfeit(membership).await;
-        assert_eq!(
-            answer.body,
-            json!({ "memberId": 1, "forfeitedPoint": 0, "remainPoint": 0 })
-        );
+        assert_eq!(answer.body, json!({ "memberId": 1, "forfeitedPoint": 0, "remainPoint": 0 }));
     }
 
     assert_eq!(service.published(1).await.len(), 1);
@@ -114,12 +100,7 @@ async fn the_membership_of_another_member_is_refused() {
     let service = Service::with_normal_member(membership).await;
     let before = service.snapshot().await;
 
-    let answer = service
-        .forfeit(Membership {
-            member_id: 2,
-            ..membership
-        })
-        .await;
+    let answer = service.forfeit(Membership { member_id: 2, ..membership }).await;
 
     assert_eq!(answer.problem(), (409, "membership-of-other-member"));
     assert_eq!(service.snapshot().await, before);
@@ -137,32 +118,15 @@ async fn a_body_that_does_not_fit_forfeits_nothing() {
         (String::new(), 400, "malformed-request", None),
         ("{".to_owned(), 400, "malformed-request", None),
         ("{}".to_owned(), 422, "invalid-request", Some("/membershipId")),
-        (
-            r#"{"membershipId":"7"}"#.to_owned(),
-            422,
-            "invalid-request",
-            Some("/membershipId"),
-        ),
-        (
-            r#"{"membershipId":7}"#.to_owned(),
-            422,
-            "invalid-request",
-            Some("/membershipId"),
-        ),
-        (
-            format!(r#"{{"membershipId":"{id}","amount":1}}"#),
-            422,
-            "invalid-request",
-            Some("/amount"),
-        ),
+        (r#"{"membershipId":"7"}"#.to_owned(), 422, "invalid-request", Some("/membershipId")),
+        (r#"{"membershipId":7}"#.to_owned(), 422, "invalid-request", Some("/membershipId")),
+        (format!(r#"{{"membershipId":"{id}","amount":1}}"#), 422, "invalid-request", Some("/amount")),
     ] {
         let answer = service.put_forfeiture(1, body.clone()).await;
         assert_eq!(answer.problem(), (status, code), "{body}");
         assert_eq!(answer.pointer(), pointer, "{body}");
     }
-    let answer = service
-        .put_forfeiture(0, format!(r#"{{"membershipId":"{id}"}}"#))
-        .await;
+    let answer = service.put_forfeiture(0, format!(r#"{{"membershipId":"{id}"}}"#)).await;
     assert_eq!(answer.problem(), (400, "malformed-request"));
 
     assert_eq!(service.snapshot().await, before);

@@ -21,13 +21,9 @@ struct Model {
 }
 
 fn seed() -> u64 {
-    let given = std::env::var(SEED)
-        .ok()
-        .map(|seed| seed.parse().expect("a number"));
+    let given = std::env::var(SEED).ok().map(|seed| seed.parse().expect("a number"));
     let seed = given.unwrap_or_else(|| {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("a time after 1970");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
         now.as_secs() ^ u64::from(now.subsec_nanos()) << 32
     });
     println!("{SEED}={seed}");
@@ -40,11 +36,7 @@ async fn the_ledger_is_the_sum_of_a_random_history() {
     let mut rng = StdRng::seed_from_u64(seed());
     let service = Service::start().await;
     let mut models: Vec<Model> = (1..=3)
-        .map(|member_id| Model {
-            membership: Membership::of(member_id),
-            member_version: 0,
-            balance: None,
-        })
+        .map(|member_id| Model { membership: Membership::of(member_id), member_version: 0, balance: None })
         .collect();
 
     for step in 0..STEPS {
@@ -55,21 +47,13 @@ async fn the_ledger_is_the_sum_of_a_random_history() {
             (0 | 1, Some(balance)) => {
                 let answer = service.forfeit(model.membership).await;
                 assert_eq!(answer.number("forfeitedPoint"), balance, "step {step}: {model:?}");
-                *model = Model {
-                    membership: Membership::of(member_id),
-                    balance: None,
-                    ..*model
-                };
+                *model = Model { membership: Membership::of(member_id), balance: None, ..*model };
             }
             (0..10, None) => {
                 let version = model.member_version + 1;
                 service.deliver(model.membership.is(Ready, version)).await;
                 service.deliver(model.membership.is(Normal, version + 1)).await;
-                *model = Model {
-                    member_version: version + 1,
-                    balance: Some(1000),
-                    ..*model
-                };
+                *model = Model { member_version: version + 1, balance: Some(1000), ..*model };
             }
             (_, balance) => {
                 let require_point = match rng.random_range(-1500..1500) {
@@ -96,9 +80,7 @@ async fn the_ledger_is_the_sum_of_a_random_history() {
     }
 
     for model in models {
-        let answer = service
-            .get(&format!("/points/{}", model.membership.member_id))
-            .await;
+        let answer = service.get(&format!("/points/{}", model.membership.member_id)).await;
         assert_eq!(answer.body["remainPoint"].as_i64(), model.balance, "{model:?}");
     }
     service.assert_books_are_right().await;

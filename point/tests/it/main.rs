@@ -1,5 +1,11 @@
 //! The point service on a real Postgres: HTTP contract, policies, forfeitures, ledger and concurrency.
 
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "clippy takes the helpers of integration tests for production code"
+)]
+
 mod bad_input;
 mod concurrency;
 mod forfeitures;

@@ -14,10 +14,7 @@ async fn the_first_event_of_a_member_opens_an_empty_account() {
     assert_eq!(service.deliver(membership.is(Ready, 1)).await, Outcome::Applied);
 
     let account = service.get("/points/1").await;
-    assert_eq!(
-        (&account.body["memberStatus"], account.number("remainPoint")),
-        (&"READY".into(), 0)
-    );
+    assert_eq!((&account.body["memberStatus"], account.number("remainPoint")), (&"READY".into(), 0));
     assert_eq!(service.ledger(membership).await, []);
     assert_eq!(service.published(1).await, []);
 }
@@ -49,10 +46,7 @@ async fn an_abnormal_member_has_an_account_without_points() {
     service.deliver(membership.is(Abnormal, 2)).await;
 
     let account = service.get("/points/2").await;
-    assert_eq!(
-        (&account.body["memberStatus"], account.number("remainPoint")),
-        (&"ABNORMAL".into(), 0)
-    );
+    assert_eq!((&account.body["memberStatus"], account.number("remainPoint")), (&"ABNORMAL".into(), 0));
     assert_eq!(service.ledger(membership).await, []);
 }
 
@@ -78,10 +72,7 @@ async fn a_newer_event_of_a_normal_member_grants_nothing_again() {
 
     assert_eq!(service.deliver(membership.is(Normal, 3)).await, Outcome::Applied);
 
-    assert_eq!(
-        entries(&service.ledger(membership).await),
-        [("SIGNUP", 1000, 1000)]
-    );
+    assert_eq!(entries(&service.ledger(membership).await), [("SIGNUP", 1000, 1000)]);
     assert_eq!(service.published(1).await.len(), 1);
 }
 
@@ -94,10 +85,7 @@ async fn events_out_of_order_end_with_the_newest_status() {
     assert_eq!(service.deliver(membership.is(Ready, 1)).await, Outcome::Stale);
 
     let account = service.get("/points/1").await;
-    assert_eq!(
-        (&account.body["memberStatus"], account.number("remainPoint")),
-        (&"NORMAL".into(), 1000)
-    );
+    assert_eq!((&account.body["memberStatus"], account.number("remainPoint")), (&"NORMAL".into(), 1000));
     assert_eq!(service.change(1, -1).await.status, 200);
     service.assert_books_are_right().await;
 }
@@ -119,21 +107,9 @@ async fn a_rejoined_member_starts_anew_and_is_granted_points_of_its_own() {
         [("SIGNUP", 1000, 1000), ("EARN", 500, 1500), ("FORFEIT", -1500, 0)]
     );
     assert_eq!(entries(&service.ledger(rejoined).await), [("SIGNUP", 1000, 1000)]);
-    let versions: Vec<_> = service
-        .published(1)
-        .await
-        .iter()
-        .map(|event| (event.membership_id, event.sequence))
-        .collect();
-    assert_eq!(
-        versions,
-        [
-            (former.id.0, 1),
-            (former.id.0, 2),
-            (former.id.0, 3),
-            (rejoined.id.0, 4)
-        ]
-    );
+    let versions: Vec<_> =
+        service.published(1).await.iter().map(|event| (event.membership_id, event.sequence)).collect();
+    assert_eq!(versions, [(former.id.0, 1), (former.id.0, 2), (former.id.0, 3), (rejoined.id.0, 4)]);
 }
 
 #[tokio::test]
@@ -144,20 +120,12 @@ async fn late_events_of_a_former_membership_never_touch_the_new_one() {
     service.deliver(rejoined.is(Ready, 4)).await;
     let before = service.snapshot().await;
 
-    for late in [
-        former.is(Ready, 1),
-        former.is(Normal, 2),
-        former.is(Abnormal, 2),
-        former.is(Normal, 99),
-    ] {
+    for late in [former.is(Ready, 1), former.is(Normal, 2), former.is(Abnormal, 2), former.is(Normal, 99)] {
         assert_eq!(service.deliver(late).await, Outcome::Stale);
     }
     let again = service.forfeit(former).await;
 
-    assert_eq!(
-        (again.status.as_u16(), again.number("forfeitedPoint")),
-        (200, 1000)
-    );
+    assert_eq!((again.status.as_u16(), again.number("forfeitedPoint")), (200, 1000));
     assert_eq!(service.snapshot().await, before);
     assert_eq!(service.get("/points/1").await.body["memberStatus"], "READY");
 }
@@ -180,20 +148,14 @@ async fn a_forfeiture_that_arrives_before_the_member_keeps_the_account_closed() 
     let membership = Membership::of(1);
     let service = Service::start().await;
     let forfeited = service.forfeit(membership).await;
-    assert_eq!(
-        (forfeited.status.as_u16(), forfeited.number("forfeitedPoint")),
-        (200, 0)
-    );
+    assert_eq!((forfeited.status.as_u16(), forfeited.number("forfeitedPoint")), (200, 0));
     let before = service.snapshot().await;
 
     assert_eq!(service.deliver(membership.is(Ready, 1)).await, Outcome::Stale);
     assert_eq!(service.deliver(membership.is(Normal, 2)).await, Outcome::Stale);
 
     assert_eq!(service.snapshot().await, before);
-    assert_eq!(
-        service.get("/points/1").await.problem(),
-        (404, "account-not-found")
-    );
+    assert_eq!(service.get("/points/1").await.problem(), (404, "account-not-found"));
     assert_eq!(service.change(1, 1).await.problem(), (404, "account-not-found"));
     assert_eq!(service.ledger(membership).await, []);
 }
@@ -218,17 +180,9 @@ async fn a_newer_membership_closes_the_open_account_of_the_former() {
 
     assert_eq!(service.deliver(newer.is(Normal, 4)).await, Outcome::Applied);
 
-    assert_eq!(
-        entries(&service.ledger(former).await),
-        [("SIGNUP", 1000, 1000), ("FORFEIT", -1000, 0)]
-    );
+    assert_eq!(entries(&service.ledger(former).await), [("SIGNUP", 1000, 1000), ("FORFEIT", -1000, 0)]);
     assert_eq!(entries(&service.ledger(newer).await), [("SIGNUP", 1000, 1000)]);
-    let types: Vec<_> = service
-        .published(1)
-        .await
-        .into_iter()
-        .map(|event| event.event_type)
-        .collect();
+    let types: Vec<_> = service.published(1).await.into_iter().map(|event| event.event_type).collect();
     assert_eq!(types, ["PointsEarned", "PointsForfeited", "PointsEarned"]);
     assert_eq!(service.forfeit(former).await.number("forfeitedPoint"), 1000);
     assert_eq!(service.get("/points/1").await.number("remainPoint"), 1000);
@@ -271,9 +225,7 @@ async fn events_of_others_are_ignored() {
         withdrawn_at: envelope.time,
     };
 
-    let outcome = service
-        .deliver((envelope, shared_events::Event::MemberWithdrawn(withdrawn)))
-        .await;
+    let outcome = service.deliver((envelope, shared_events::Event::MemberWithdrawn(withdrawn))).await;
 
     assert_eq!(outcome, Outcome::Ignored);
     assert_eq!(service.snapshot().await, before);

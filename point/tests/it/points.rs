@@ -12,10 +12,7 @@ async fn an_account_is_a_hal_resource() {
 
     let answer = service.get("/points/7").await;
 
-    assert_eq!(
-        (answer.status.as_u16(), answer.header("content-type")),
-        (200, Some("application/hal+json"))
-    );
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, Some("application/hal+json")));
     let href = json!({ "href": "http://point.test/points/7" });
     assert_eq!(
         answer.body,
@@ -31,11 +28,7 @@ async fn a_member_without_an_account_is_not_found() {
     let service = Service::with_normal_member(Membership::of(7)).await;
     let before = service.snapshot().await;
 
-    for answer in [
-        service.get("/points/8").await,
-        service.change(8, 1).await,
-        service.change(8, -1).await,
-    ] {
+    for answer in [service.get("/points/8").await, service.change(8, 1).await, service.change(8, -1).await] {
         assert_eq!(answer.problem(), (404, "account-not-found"));
         assert_eq!(answer.body["instance"], "/points/8");
     }
@@ -50,10 +43,7 @@ async fn points_are_earned_and_used() {
     let earned = service.change(1, 530).await;
     let used = service.change(1, -730).await;
 
-    assert_eq!(
-        (earned.status.as_u16(), earned.header("content-type")),
-        (200, Some("application/hal+json"))
-    );
+    assert_eq!((earned.status.as_u16(), earned.header("content-type")), (200, Some("application/hal+json")));
     let href = json!({ "href": "http://point.test/points/1" });
     let links = json!({ "self": href, "point": href });
     assert_eq!(
@@ -137,10 +127,7 @@ async fn the_actor_and_the_trace_of_a_command_are_stored() {
     .await
     .expect("the event");
 
-    assert_eq!(
-        (entry_actor.as_str(), event_actor.as_str()),
-        ("operator", "operator")
-    );
+    assert_eq!((entry_actor.as_str(), event_actor.as_str()), ("operator", "operator"));
     assert_eq!(traceparent.split('-').nth(1), Some(trace_id), "{traceparent}");
 }
 
@@ -151,14 +138,8 @@ async fn numbers_may_be_sent_as_strings_and_come_back_as_numbers() {
     let earned = service.patch(1, r#"{"requirePoint":"530"}"#).await;
     let used = service.patch(1, r#"{"requirePoint":"-730"}"#).await;
 
-    assert_eq!(
-        (&earned.body["requirePoint"], &earned.body["remainPoint"]),
-        (&json!(530), &json!(1530))
-    );
-    assert_eq!(
-        (&used.body["requirePoint"], &used.body["remainPoint"]),
-        (&json!(-730), &json!(800))
-    );
+    assert_eq!((&earned.body["requirePoint"], &earned.body["remainPoint"]), (&json!(530), &json!(1530)));
+    assert_eq!((&used.body["requirePoint"], &used.body["remainPoint"]), (&json!(-730), &json!(800)));
 }
 
 #[tokio::test]
@@ -173,17 +154,11 @@ async fn changes_are_refused_for_now_while_the_member_is_ready() {
         assert_eq!(answer.problem(), (409, "member-not-normal"));
         assert_eq!(answer.header("retry-after"), Some("1"));
         assert_eq!(answer.body["memberStatus"], "READY");
-        assert_eq!(
-            (answer.number("remainPoint"), answer.number("requirePoint")),
-            (0, require_point)
-        );
+        assert_eq!((answer.number("remainPoint"), answer.number("requirePoint")), (0, require_point));
     }
     assert_eq!(service.snapshot().await, before);
     let account = service.get("/points/1").await;
-    assert_eq!(
-        (&account.body["memberStatus"], account.number("remainPoint")),
-        (&json!("READY"), 0)
-    );
+    assert_eq!((&account.body["memberStatus"], account.number("remainPoint")), (&json!("READY"), 0));
 }
 
 #[tokio::test]
@@ -200,10 +175,7 @@ async fn changes_are_refused_for_good_while_the_member_is_abnormal() {
         assert_eq!(answer.problem(), (409, "member-not-normal"));
         assert_eq!(answer.header("retry-after"), None);
         assert_eq!(answer.body["memberStatus"], "ABNORMAL");
-        assert_eq!(
-            (answer.number("remainPoint"), answer.number("requirePoint")),
-            (0, require_point)
-        );
+        assert_eq!((answer.number("remainPoint"), answer.number("requirePoint")), (0, require_point));
     }
     assert_eq!(service.snapshot().await, before);
 }
@@ -218,10 +190,7 @@ async fn using_more_than_remains_is_refused() {
     assert_eq!(answer.problem(), (422, "insufficient-points"));
     assert_eq!(answer.header("retry-after"), None);
     assert_eq!(answer.body["memberStatus"], "NORMAL");
-    assert_eq!(
-        (answer.number("remainPoint"), answer.number("requirePoint")),
-        (1000, -1001)
-    );
+    assert_eq!((answer.number("remainPoint"), answer.number("requirePoint")), (1000, -1001));
     assert_eq!(service.snapshot().await, before);
 }
 
@@ -236,10 +205,7 @@ async fn a_balance_never_passes_2_to_the_53_minus_1() {
 
     assert_eq!(answer.problem(), (422, "invalid-request"));
     assert_eq!(answer.pointer(), Some("/requirePoint"));
-    assert_eq!(
-        (answer.number("remainPoint"), answer.number("requirePoint")),
-        (1000, MAX - 999)
-    );
+    assert_eq!((answer.number("remainPoint"), answer.number("requirePoint")), (1000, MAX - 999));
     assert_eq!(service.snapshot().await, before);
     assert_eq!(service.change(1, MAX - 1000).await.number("remainPoint"), MAX);
 }

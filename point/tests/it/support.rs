@@ -30,11 +30,7 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 /// The server; it ends with the process.
 pub async fn postgres() -> &'static Postgres {
     static POSTGRES: OnceCell<Postgres> = OnceCell::const_new();
-    let start = || async {
-        Postgres::start(PostgresOptions::default())
-            .await
-            .expect("Postgres starts")
-    };
+    let start = || async { Postgres::start(PostgresOptions::default()).await.expect("Postgres starts") };
     POSTGRES.get_or_init(start).await
 }
 
@@ -70,18 +66,12 @@ impl Answer {
     }
 
     pub fn number(&self, name: &str) -> i64 {
-        self.body[name]
-            .as_i64()
-            .unwrap_or_else(|| panic!("no number {name} in {self:?}"))
+        self.body[name].as_i64().unwrap_or_else(|| panic!("no number {name} in {self:?}"))
     }
 
     /// Asserts that this is a complete problem, and returns its status and code.
     pub fn problem(&self) -> (u16, &str) {
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/problem+json"),
-            "{self:?}"
-        );
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let code = self.body["code"].as_str().expect("a code");
         assert_eq!(self.body["type"], format!("urn:problem-type:mileage:{code}"));
         assert_eq!(self.body["status"], self.status.as_u16());
@@ -113,18 +103,10 @@ impl Service {
     pub async fn start() -> Self {
         let database = postgres().await.create_migrated_database(&database_name()).await;
         let pool = pool(&database.expect("a migrated database"));
-        let state = State {
-            pool: pool.clone(),
-            relay: Wake::new(),
-            clock: now,
-        };
+        let state = State { pool: pool.clone(), relay: Wake::new(), clock: now };
         let public = chassis::http::test_router(http::public(state.clone()));
         let internal = chassis::http::test_router(http::internal(state));
-        Self {
-            pool,
-            public,
-            internal,
-        }
+        Self { pool, public, internal }
     }
 
     /// A service with the account of a NORMAL member, who has the 1,000 points for joining.
@@ -138,23 +120,18 @@ impl Service {
     /// Hands an event to the policies, as the consumer does.
     pub async fn deliver(&self, (envelope, event): (Envelope, Event)) -> Outcome {
         let mut tx = self.pool.begin().await.expect("a transaction");
-        let outcome = Policies
-            .handle_in_tx(&mut tx, &envelope, event)
-            .await
-            .expect("the event is handled");
+        let outcome = Policies.handle_in_tx(&mut tx, &envelope, event).await.expect("the event is handled");
         tx.commit().await.expect("the commit");
         outcome
     }
 
     pub async fn get(&self, path: &str) -> Answer {
-        self.send(request("GET", path, None).body(Body::empty()).expect("a request"))
-            .await
+        self.send(request("GET", path, None).body(Body::empty()).expect("a request")).await
     }
 
     /// `PATCH /points/{memberId}` with `{"requirePoint": …}`.
     pub async fn change(&self, member_id: i64, require_point: i64) -> Answer {
-        self.patch(member_id, json!({ "requirePoint": require_point }).to_string())
-            .await
+        self.patch(member_id, json!({ "requirePoint": require_point }).to_string()).await
     }
 
     pub async fn patch(&self, member_id: i64, body: impl Into<Body>) -> Answer {
@@ -168,11 +145,7 @@ impl Service {
     }
 
     pub async fn put_forfeiture(&self, member_id: i64, body: impl Into<Body>) -> Answer {
-        let request = request(
-            "PUT",
-            &format!("/forfeitures/{member_id}"),
-            Some("application/json"),
-        );
+        let request = request("PUT", &format!("/forfeitures/{member_id}"), Some("application/json"));
         answer(&self.internal, request.body(body.into()).expect("a request")).await
     }
 
@@ -216,12 +189,7 @@ impl Service {
         rows.into_iter()
             .map(|(event_type, sequence, membership_id, payload)| {
                 let payload = serde_json::from_str(&payload).expect("a payload is JSON");
-                Published {
-                    event_type,
-                    sequence,
-                    membership_id,
-                    payload,
-                }
+                Published { event_type, sequence, membership_id, payload }
             })
             .collect()
     }
@@ -254,11 +222,7 @@ impl Service {
         .fetch_one(&self.pool)
         .await
         .expect("an answer");
-        let is_right = broken
-            .as_object()
-            .expect("an object")
-            .values()
-            .all(Value::is_null);
+        let is_right = broken.as_object().expect("an object").values().all(Value::is_null);
         assert!(is_right, "{broken:#}");
     }
 }
@@ -266,18 +230,12 @@ impl Service {
 fn pool(database: &Database) -> PgPool {
     let url = database.url("point", Role::App);
     let options = chassis::db::connect_options(&url, "point").expect("a URL of Postgres");
-    PgPoolOptions::new()
-        .max_connections(16)
-        .acquire_timeout(DEADLINE)
-        .connect_lazy_with(options)
+    PgPoolOptions::new().max_connections(16).acquire_timeout(DEADLINE).connect_lazy_with(options)
 }
 
 /// A request to which the body is missing.
 pub fn request(method: &str, path: &str, content_type: Option<&str>) -> axum::http::request::Builder {
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(header::HOST, "point.test");
+    let request = Request::builder().method(method).uri(path).header(header::HOST, "point.test");
     match content_type {
         Some(content_type) => request.header(header::CONTENT_TYPE, content_type),
         None => request,
@@ -291,27 +249,14 @@ pub fn patch(member_id: i64, body: impl Into<Body>) -> Request<Body> {
 
 pub async fn answer(router: &Router, request: Request<Body>) -> Answer {
     let call = async {
-        let response = router
-            .clone()
-            .oneshot(request)
-            .await
-            .expect("a router never fails");
+        let response = router.clone().oneshot(request).await.expect("a router never fails");
         let (parts, body) = response.into_parts();
         (parts, body.collect().await.expect("the whole body").to_bytes())
     };
-    let (parts, bytes) = tokio::time::timeout(DEADLINE, call)
-        .await
-        .expect("an answer in time");
-    let body = if bytes.is_empty() {
-        Value::Null
-    } else {
-        serde_json::from_slice(&bytes).expect("a JSON body")
-    };
-    Answer {
-        status: parts.status,
-        headers: parts.headers,
-        body,
-    }
+    let (parts, bytes) = tokio::time::timeout(DEADLINE, call).await.expect("an answer in time");
+    let body =
+        if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("a JSON body") };
+    Answer { status: parts.status, headers: parts.headers, body }
 }
 
 /// A membership and what the member service says of it.
@@ -323,10 +268,7 @@ pub struct Membership {
 
 impl Membership {
     pub fn of(member_id: i64) -> Self {
-        Self {
-            member_id,
-            id: MembershipId(Uuid::now_v7()),
-        }
+        Self { member_id, id: MembershipId(Uuid::now_v7()) }
     }
 
     /// An event that says: this is the member's status, at this version.
@@ -341,10 +283,9 @@ impl Membership {
         };
         let (event_type, event) = match member_status {
             MemberStatus::Ready => ("MemberJoined", Event::MemberJoined(MemberJoined(state.clone()))),
-            MemberStatus::Normal | MemberStatus::Abnormal => (
-                "MemberStatusChanged",
-                Event::MemberStatusChanged(MemberStatusChanged(state.clone())),
-            ),
+            MemberStatus::Normal | MemberStatus::Abnormal => {
+                ("MemberStatusChanged", Event::MemberStatusChanged(MemberStatusChanged(state.clone())))
+            }
         };
         let envelope = Envelope {
             id: Uuid::now_v7(),
@@ -353,10 +294,7 @@ impl Membership {
             member_id: state.member_id,
             sequence: version,
             time: now(),
-            provenance: Provenance {
-                actor: EVENT_ACTOR.to_owned(),
-                traceparent: None,
-            },
+            provenance: Provenance { actor: EVENT_ACTOR.to_owned(), traceparent: None },
         };
         (envelope, event)
     }
@@ -364,8 +302,5 @@ impl Membership {
 
 /// The ledger in a shape that is easy to compare.
 pub fn entries(ledger: &[(String, i64, i64)]) -> Vec<(&str, i64, i64)> {
-    ledger
-        .iter()
-        .map(|(entry_type, amount, after)| (entry_type.as_str(), *amount, *after))
-        .collect()
+    ledger.iter().map(|(entry_type, amount, after)| (entry_type.as_str(), *amount, *after)).collect()
 }

@@ -19,7 +19,9 @@ pub(super) async fn handle<H: EventHandler>(
     for event in events {
         match inbox::admit_in_tx(&mut tx, event).await? {
             Admission::Fresh => handle_in_tx(&mut tx, handler, event).await?,
-            Admission::Duplicate => counter!("inbox_duplicates_total", "topic" => event.topic.suffix()).increment(1),
+            Admission::Duplicate => {
+                counter!("inbox_duplicates_total", "topic" => event.topic.suffix()).increment(1)
+            }
             Admission::BehindParked => parking::park_in_tx(&mut tx, event, parking::BEHIND_PARKED).await?,
         }
     }

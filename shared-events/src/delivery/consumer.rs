@@ -74,7 +74,8 @@ impl<H: EventHandler> Consumer<H> {
             return Ok(());
         }
         let consumer = self.broker.consumer()?;
-        let topics: Vec<String> = self.options.topics.iter().map(|topic| self.broker.topic_name(*topic)).collect();
+        let topics: Vec<String> =
+            self.options.topics.iter().map(|topic| self.broker.topic_name(*topic)).collect();
         consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
         let mut inflow = Inflow { broker: &self.broker, consumer, carried: VecDeque::new() };
         while let Ok(batch) = inflow.next_batch(&token).await {

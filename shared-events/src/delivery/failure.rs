@@ -106,7 +106,9 @@ mod tests {
         ] {
             assert!(is_transient(error.into()));
         }
-        for error in [sqlx::Error::RowNotFound, sqlx::Error::Decode("no".into()), sqlx::Error::Encode("no".into())] {
+        for error in
+            [sqlx::Error::RowNotFound, sqlx::Error::Decode("no".into()), sqlx::Error::Encode("no".into())]
+        {
             assert!(!is_transient(error.into()));
         }
     }

@@ -92,10 +92,11 @@ mod tests {
             purged = purge_forever(&pool) => panic!("{purged:?}"),
             waited = timeout(DEADLINE, only_the_new_are_left) => waited.expect("the purge in time"),
         }
-        let oldest: bool = sqlx::query_scalar("SELECT min(received_at) > now() - interval '8 days' FROM inbox")
-            .fetch_one(&pool)
-            .await
-            .unwrap();
+        let oldest: bool =
+            sqlx::query_scalar("SELECT min(received_at) > now() - interval '8 days' FROM inbox")
+                .fetch_one(&pool)
+                .await
+                .unwrap();
         assert!(oldest);
     }
 

@@ -1,6 +1,7 @@
 //! A record as it came from a topic, and who handles it.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rdkafka::Message;
 use rdkafka::message::{Headers, OwnedHeaders};
@@ -32,8 +33,7 @@ pub(super) struct Received {
 
 impl Received {
     pub(super) fn new<M: Message>(topic: Topic, message: &M) -> Self {
-        let headers = message.headers().into_iter().flat_map(Headers::iter);
-        let headers = headers.fold(OwnedHeaders::new(), OwnedHeaders::insert);
+        let headers = readable_headers(message);
         let key = message.key().and_then(|key| str::from_utf8(key).ok());
         let key = key.filter(|key| key.parse::<MemberId>().is_ok()).map(str::to_owned);
         let envelope = Envelope::from_headers(&headers).and_then(|envelope| {
@@ -74,6 +74,16 @@ impl Received {
         let event = Event::decode(&envelope.event_type, &self.payload)?;
         Ok((envelope, event))
     }
+}
+
+/// The headers, or none where they cannot be read: rdkafka panics at a name that is not UTF-8, and a record that
+/// anybody can write must not take the consumer down.
+fn readable_headers<M: Message>(message: &M) -> OwnedHeaders {
+    let read = || {
+        let headers = message.headers().into_iter().flat_map(Headers::iter);
+        headers.fold(OwnedHeaders::new(), OwnedHeaders::insert)
+    };
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| OwnedHeaders::new())
 }
 
 /// What handling an event came to.

@@ -124,7 +124,9 @@ impl Relay {
 
     fn topic_name(&self, row: &Waiting) -> Result<String, TopicsError> {
         let topic = Topic::ALL.into_iter().find(|topic| topic.suffix() == row.topic);
-        topic.map(|topic| self.broker.topic_name(topic)).ok_or_else(|| TopicsError::Unknown(row.topic.clone()))
+        topic
+            .map(|topic| self.broker.topic_name(topic))
+            .ok_or_else(|| TopicsError::Unknown(row.topic.clone()))
     }
 }
 

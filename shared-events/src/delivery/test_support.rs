@@ -18,21 +18,10 @@ pub(super) async fn pool() -> PgPool {
     static POSTGRES: OnceCell<Postgres> = OnceCell::const_new();
     static NUMBER: AtomicU32 = AtomicU32::new(0);
 
-    let start = || async {
-        Postgres::start(PostgresOptions::default())
-            .await
-            .expect("Postgres starts")
-    };
+    let start = || async { Postgres::start(PostgresOptions::default()).await.expect("Postgres starts") };
     let name = format!("delivery_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-    let database = POSTGRES
-        .get_or_init(start)
-        .await
-        .create_migrated_database(&name)
-        .await
-        .unwrap();
-    let mut owner = PgConnection::connect(&database.url("point", Role::Owner))
-        .await
-        .unwrap();
+    let database = POSTGRES.get_or_init(start).await.create_migrated_database(&name).await.unwrap();
+    let mut owner = PgConnection::connect(&database.url("point", Role::Owner)).await.unwrap();
     sqlx::raw_sql(
         "CREATE TABLE effect (id bigint GENERATED ALWAYS AS IDENTITY, key text NOT NULL, sequence bigint NOT NULL UNIQUE);
          GRANT SELECT, INSERT ON effect TO point_app",
@@ -42,8 +31,5 @@ pub(super) async fn pool() -> PgPool {
     .unwrap();
     owner.close().await.unwrap();
     let options = chassis::db::connect_options(&database.url("point", Role::App), "point").unwrap();
-    PgPoolOptions::new()
-        .max_connections(4)
-        .acquire_timeout(DEADLINE)
-        .connect_lazy_with(options)
+    PgPoolOptions::new().max_connections(4).acquire_timeout(DEADLINE).connect_lazy_with(options)
 }

@@ -16,7 +16,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum TopicsError {
     /// Keys would map to other partitions, and one member's events lose their order.
-    #[error("topic {topic} has {found} partitions but TOPIC_PARTITIONS is {expected}; the count is fixed for life")]
+    #[error(
+        "topic {topic} has {found} partitions but TOPIC_PARTITIONS is {expected}; the count is fixed for life"
+    )]
     PartitionCount {
         /// The topic's full name.
         topic: String,
@@ -54,8 +56,12 @@ async fn ensure_once(settings: &KafkaSettings, client_id: &str) -> Result<(), Fa
     let admin: AdminClient<DefaultClientContext> =
         settings.client_config(client_id).create().map_err(Failure::Unavailable)?;
     let (admin, found) = partition_counts(admin, settings).await?;
-    let absent: Vec<Topic> =
-        Topic::ALL.into_iter().zip(found).filter(|(_, count)| count.is_none()).map(|(topic, _)| topic).collect();
+    let absent: Vec<Topic> = Topic::ALL
+        .into_iter()
+        .zip(found)
+        .filter(|(_, count)| count.is_none())
+        .map(|(topic, _)| topic)
+        .collect();
     if !absent.is_empty() {
         create(&admin, settings, &absent).await?;
     }

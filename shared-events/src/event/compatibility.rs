@@ -14,7 +14,9 @@ pub fn breaking_changes(old: &Value, new: &Value) -> Vec<String> {
 
 fn compare(path: &str, old: &Value, new: &Value, roots: (&Value, &Value), breaks: &mut Vec<String>) {
     let (old, new) = (resolve(old, roots.0), resolve(new, roots.1));
-    for keyword in ["type", "format", "const", "minimum", "maximum", "pattern", "items", "additionalProperties"] {
+    for keyword in
+        ["type", "format", "const", "minimum", "maximum", "pattern", "items", "additionalProperties"]
+    {
         if old.get(keyword) != new.get(keyword) {
             breaks.push(format!("{path}: {keyword} changed"));
         }
@@ -104,9 +106,21 @@ mod tests {
             new["properties"] = json!({ "memberId": { "$ref": "#/$defs/MemberId" } });
         });
         assert_eq!(removed, ["/reason: removed"]);
-        assert_eq!(breaks(|new| new["required"] = json!(["memberId", "reason"])), ["/reason: became required"]);
-        assert_eq!(breaks(|new| new["required"] = json!([])), ["/memberId: is no longer certain to be there"]);
-        assert_eq!(breaks(|new| new["$defs"]["MemberId"]["type"] = json!("string")), ["/memberId: type changed"]);
-        assert_eq!(breaks(|new| new["properties"]["reason"]["enum"] = json!(["A"])), ["/reason: enum changed"]);
+        assert_eq!(
+            breaks(|new| new["required"] = json!(["memberId", "reason"])),
+            ["/reason: became required"]
+        );
+        assert_eq!(
+            breaks(|new| new["required"] = json!([])),
+            ["/memberId: is no longer certain to be there"]
+        );
+        assert_eq!(
+            breaks(|new| new["$defs"]["MemberId"]["type"] = json!("string")),
+            ["/memberId: type changed"]
+        );
+        assert_eq!(
+            breaks(|new| new["properties"]["reason"]["enum"] = json!(["A"])),
+            ["/reason: enum changed"]
+        );
     }
 }

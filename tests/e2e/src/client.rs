@@ -80,7 +80,11 @@ impl Client {
     pub async fn until(&self, path: &str, status: u16, fields: Value) {
         eventually(path, || async {
             let answer = self.call(Method::GET, path, None).await.map_err(|error| error.to_string())?;
-            if answer.shows(status, &fields) { Ok(()) } else { Err(format!("{answer:?}, not {status} {fields}")) }
+            if answer.shows(status, &fields) {
+                Ok(())
+            } else {
+                Err(format!("{answer:?}, not {status} {fields}"))
+            }
         })
         .await;
     }
@@ -90,8 +94,12 @@ impl Client {
         let joined = self.join(member_id, &phone_no(member_id), &format!("N{member_id}")).await;
         assert_eq!(joined.status, 201, "{joined:?}");
         self.until(&format!("/points/{member_id}"), 200, json!({ "remainPoint": 1_000 })).await;
-        self.until(&format!("/mypages/{member_id}"), 200, json!({ "remainPoint": 1_000, "memberStatus": "NORMAL" }))
-            .await;
+        self.until(
+            &format!("/mypages/{member_id}"),
+            200,
+            json!({ "remainPoint": 1_000, "memberStatus": "NORMAL" }),
+        )
+        .await;
     }
 }
 

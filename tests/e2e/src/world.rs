@@ -69,10 +69,16 @@ impl World {
         Self::start_on(services, &database, brokers, prefix).await
     }
 
-    async fn start_on(options: ServicesOptions, database: &Database, brokers: String, prefix: String) -> Self {
+    async fn start_on(
+        options: ServicesOptions,
+        database: &Database,
+        brokers: String,
+        prefix: String,
+    ) -> Self {
         let services = Services::start(options.clone()).await.expect("the services start");
         let base = ["member", "message", "point", "mypage"].map(|name| services.get(name).url());
-        let pool = PgPoolOptions::new().max_connections(4).connect(&database.admin_url()).await.expect("Postgres");
+        let pool =
+            PgPoolOptions::new().max_connections(4).connect(&database.admin_url()).await.expect("Postgres");
         let topics = Topics::new(brokers, prefix.clone());
         Self { services, pool, topics, client: Client::new(base), prefix, options }
     }

@@ -93,7 +93,8 @@ impl Pipeline {
             let response = request.json(&json!({ "requirePoint": 1 })).send().await?;
             expect(response, StatusCode::OK).await?;
             let (own, answer) = (start.elapsed(), Instant::now());
-            let seen = self.seen(format!("{}/mypages/1", self.mypage), SIGNUP_POINTS + number, answer).await?;
+            let seen =
+                self.seen(format!("{}/mypages/1", self.mypage), SIGNUP_POINTS + number, answer).await?;
             answered.record(micros(own))?;
             at_mypage.record(micros(seen))?;
         }

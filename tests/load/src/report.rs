@@ -59,5 +59,9 @@ fn machine() -> String {
         line.split(':').nth(1).unwrap_or("unknown").trim().to_owned()
     };
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{}, {cores} cores, memory {}", field("/proc/cpuinfo", "model name"), field("/proc/meminfo", "MemTotal"))
+    format!(
+        "{}, {cores} cores, memory {}",
+        field("/proc/cpuinfo", "model name"),
+        field("/proc/meminfo", "MemTotal")
+    )
 }

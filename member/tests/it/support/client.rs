@@ -29,11 +29,7 @@ impl Answer {
 
     /// Status and code; asserts that the answer is a complete problem.
     pub fn problem(&self) -> (u16, String) {
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/problem+json"),
-            "{self:?}"
-        );
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let body = self.json();
         assert_eq!(body["status"], self.status.as_u16(), "{body}");
         for text in ["type", "title", "detail", "instance"] {
@@ -46,9 +42,7 @@ impl Answer {
     pub fn pointers(&self) -> Vec<String> {
         let body = self.json();
         let errors = body["errors"].as_array().into_iter().flatten();
-        errors
-            .map(|error| error["pointer"].as_str().unwrap().to_owned())
-            .collect()
+        errors.map(|error| error["pointer"].as_str().unwrap().to_owned()).collect()
     }
 }
 
@@ -56,11 +50,7 @@ impl Answer {
 pub async fn ask(router: &Router, request: Request<Body>) -> Answer {
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
-    Answer {
-        status: parts.status,
-        headers: parts.headers,
-        body: body.collect().await.unwrap().to_bytes(),
-    }
+    Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
 }
 
 /// A request without a body; `line` is `GET /path`.
@@ -70,10 +60,7 @@ pub fn bare(line: &str) -> Request<Body> {
 
 /// A request with a body.
 pub fn with_body(line: &str, content_type: &str, body: impl Into<Body>) -> Request<Body> {
-    request(line)
-        .header("content-type", content_type)
-        .body(body.into())
-        .unwrap()
+    request(line).header("content-type", content_type).body(body.into()).unwrap()
 }
 
 fn request(line: &str) -> axum::http::request::Builder {

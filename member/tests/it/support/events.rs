@@ -43,10 +43,7 @@ pub async fn published(pool: &PgPool) -> Vec<Published> {
 /// Types and versions of what waits to be published, in order.
 pub async fn summaries(pool: &PgPool) -> Vec<(String, i64)> {
     let published = published(pool).await;
-    published
-        .into_iter()
-        .map(|event| (event.event_type, event.sequence))
-        .collect()
+    published.into_iter().map(|event| (event.event_type, event.sequence)).collect()
 }
 
 /// The envelope in which an event about a member arrives.
@@ -58,10 +55,7 @@ pub fn envelope(member_id: i64) -> Envelope {
         member_id: MemberId::try_from(member_id).unwrap(),
         sequence: 1,
         time: Utc::now(),
-        provenance: Provenance {
-            actor: "service:test".to_owned(),
-            traceparent: None,
-        },
+        provenance: Provenance { actor: "service:test".to_owned(), traceparent: None },
     }
 }
 

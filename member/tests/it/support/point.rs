@@ -82,21 +82,13 @@ impl StubPoint {
                 connection.set_zero_linger().unwrap();
             }
         });
-        Self {
-            url,
-            shared: Arc::new(Shared::new(None)),
-            _refusing: None,
-        }
+        Self { url, shared: Arc::new(Shared::new(None)), _refusing: None }
     }
 
     async fn serving(shared: Shared) -> Self {
         let shared = Arc::new(shared);
         let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
-        Self {
-            url: url(listen(router).await),
-            shared,
-            _refusing: None,
-        }
+        Self { url: url(listen(router).await), shared, _refusing: None }
     }
 
     pub fn url(&self) -> Url {
@@ -112,21 +104,13 @@ impl StubPoint {
     pub async fn received(&self, count: usize) -> Vec<Received> {
         let mut received = self.shared.received.subscribe();
         let enough = received.wait_for(|all| all.len() >= count);
-        timeout(DEADLINE, enough)
-            .await
-            .expect("nobody asks")
-            .unwrap()
-            .clone()
+        timeout(DEADLINE, enough).await.expect("nobody asks").unwrap().clone()
     }
 }
 
 impl Shared {
     fn new(answer: Option<(StatusCode, String)>) -> Self {
-        Self {
-            answer,
-            gate: Semaphore::new(0),
-            received: watch::Sender::default(),
-        }
+        Self { answer, gate: Semaphore::new(0), received: watch::Sender::default() }
     }
 }
 
@@ -138,12 +122,8 @@ async fn answer(
     body: String,
 ) -> Response {
     let member_id: Option<i64> = uri.path().rsplit('/').next().and_then(|id| id.parse().ok());
-    let received = Received {
-        method,
-        path: uri.path().to_owned(),
-        headers,
-        body: serde_json::from_str(&body).unwrap(),
-    };
+    let received =
+        Received { method, path: uri.path().to_owned(), headers, body: serde_json::from_str(&body).unwrap() };
     shared.received.send_modify(|all| all.push(received));
     let _ = shared.gate.acquire().await;
     shared.answer.clone().map_or_else(

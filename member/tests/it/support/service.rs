@@ -61,13 +61,7 @@ impl Service {
             clock: Utc::now,
         };
         let routes = public(state);
-        Self {
-            database,
-            pool,
-            relay,
-            router: test_router(routes.clone()),
-            routes,
-        }
+        Self { database, pool, relay, router: test_router(routes.clone()), routes }
     }
 
     pub async fn ask(&self, request: Request<Body>) -> Answer {
@@ -83,8 +77,7 @@ impl Service {
     }
 
     pub async fn post(&self, body: &Value) -> Answer {
-        self.ask(with_body("POST /members", "application/json", body.to_string()))
-            .await
+        self.ask(with_body("POST /members", "application/json", body.to_string())).await
     }
 
     /// Makes somebody a member, with a phone number made of the id.
@@ -137,10 +130,7 @@ impl Service {
 
 /// Lets the policies handle an event in a transaction of the test's own.
 pub async fn handle_in_tx(tx: &mut PgConnection, member_id: i64, event: Event) -> Outcome {
-    Policies
-        .handle_in_tx(tx, &envelope(member_id), event)
-        .await
-        .unwrap()
+    Policies.handle_in_tx(tx, &envelope(member_id), event).await.unwrap()
 }
 
 /// Somebody with a phone number and nickname made of the id.

@@ -26,11 +26,7 @@ impl Answer {
 
     /// Status and code; asserts that the answer is a complete problem.
     pub fn problem(&self) -> (u16, String) {
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/problem+json"),
-            "{self:?}"
-        );
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let body = self.json();
         assert_eq!(body["status"], self.status.as_u16(), "{body}");
         for text in ["type", "title", "detail", "instance"] {
@@ -43,9 +39,7 @@ impl Answer {
     pub fn pointers(&self) -> Vec<String> {
         let body = self.json();
         let errors = body["errors"].as_array().into_iter().flatten();
-        errors
-            .map(|error| error["pointer"].as_str().unwrap().to_owned())
-            .collect()
+        errors.map(|error| error["pointer"].as_str().unwrap().to_owned()).collect()
     }
 }
 
@@ -53,20 +47,11 @@ impl Answer {
 pub async fn ask(router: &Router, request: Request<Body>) -> Answer {
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
-    Answer {
-        status: parts.status,
-        headers: parts.headers,
-        body: body.collect().await.unwrap().to_bytes(),
-    }
+    Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
 }
 
 /// A request without a body; `line` is `GET /path`.
 pub fn bare(line: &str) -> Request<Body> {
     let (method, path) = line.split_once(' ').unwrap();
-    Request::builder()
-        .method(method)
-        .uri(path)
-        .header("host", "test")
-        .body(Body::empty())
-        .unwrap()
+    Request::builder().method(method).uri(path).header("host", "test").body(Body::empty()).unwrap()
 }

@@ -44,10 +44,7 @@ pub fn envelope(member_id: i64) -> Envelope {
         member_id: MemberId::try_from(member_id).unwrap(),
         sequence: 1,
         time: Utc::now(),
-        provenance: Provenance {
-            actor: "operator".to_owned(),
-            traceparent: Some(TRACEPARENT.to_owned()),
-        },
+        provenance: Provenance { actor: "operator".to_owned(), traceparent: Some(TRACEPARENT.to_owned()) },
     }
 }
 

@@ -34,11 +34,7 @@ pub struct Calls {
 impl StubGateway {
     /// Answers only what [`Self::let_go`] or [`Self::release`] lets go.
     pub fn holding() -> Self {
-        Self(Arc::new(Inner {
-            answer: Mutex::new(Ok(())),
-            gate: Semaphore::new(0),
-            calls: Mutex::default(),
-        }))
+        Self(Arc::new(Inner { answer: Mutex::new(Ok(())), gate: Semaphore::new(0), calls: Mutex::default() }))
     }
 
     /// Accepts everything at once.
@@ -81,10 +77,7 @@ impl StubGateway {
 
     /// Waits until it holds so many messages back.
     pub async fn until_in_flight(&self, count: usize) {
-        until("the messages arrive at the gateway", async || {
-            self.calls().in_flight == count
-        })
-        .await;
+        until("the messages arrive at the gateway", async || self.calls().in_flight == count).await;
     }
 }
 
@@ -97,9 +90,7 @@ impl SmsGateway for StubGateway {
             calls.in_flight += 1;
             calls.most_in_flight = calls.most_in_flight.max(calls.in_flight);
         }
-        let permit = timeout(DEADLINE, self.0.gate.acquire())
-            .await
-            .expect("the test lets it go");
+        let permit = timeout(DEADLINE, self.0.gate.acquire()).await.expect("the test lets it go");
         if let Ok(permit) = permit {
             permit.forget();
         }

@@ -24,7 +24,5 @@ pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(DEADLINE, wait)
-        .await
-        .unwrap_or_else(|_| panic!("it does not happen: {what}"));
+    timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("it does not happen: {what}"));
 }

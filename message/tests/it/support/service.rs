@@ -42,11 +42,7 @@ impl Service {
     pub async fn start() -> Self {
         let database = database::migrated().await;
         let pool = database::pool(&database, 20);
-        Self {
-            router: test_router(public(State { pool: pool.clone() })),
-            database,
-            pool,
-        }
+        Self { router: test_router(public(State { pool: pool.clone() })), database, pool }
     }
 
     pub async fn ask(&self, line: &str) -> Answer {
@@ -74,11 +70,11 @@ impl Service {
         membership_id
     }
 
-    /// Queues many at once, for members 1 to `count`.
+    /// Queues many at once, for members 1 to `count`; the first has been due for longest.
     pub async fn queue_many(&self, count: i32) {
         sqlx::query(
             "INSERT INTO message (member_id, membership_id, kind, phone_no, status, due_at, queued_at)
-             SELECT id, gen_random_uuid(), 'WELCOME', '010' || lpad(id::text, 8, '0'), 'QUEUED', now(), now()
+             SELECT id, gen_random_uuid(), 'WELCOME', '010' || lpad(id::text, 8, '0'), 'QUEUED', now() - ($1 - id) * interval '1 ms', now()
              FROM generate_series(1, $1) AS id",
         )
         .bind(count)
@@ -89,10 +85,7 @@ impl Service {
 
     /// All notifications, by id.
     pub async fn stored(&self) -> Vec<Stored> {
-        sqlx::query_as("SELECT * FROM message ORDER BY message_id")
-            .fetch_all(&self.pool)
-            .await
-            .unwrap()
+        sqlx::query_as("SELECT * FROM message ORDER BY message_id").fetch_all(&self.pool).await.unwrap()
     }
 
     /// The only notification.

@@ -39,12 +39,7 @@ impl RunningWorker {
             concurrency,
             clock: Utc::now,
         });
-        Self {
-            wake,
-            relay,
-            task: tokio::spawn(worker.run(token.clone())),
-            token,
-        }
+        Self { wake, relay, task: tokio::spawn(worker.run(token.clone())), token }
     }
 
     /// Tells it to stop, without waiting.
@@ -54,10 +49,7 @@ impl RunningWorker {
 
     /// Waits until it has ended.
     pub async fn ended(self) -> sqlx::Result<()> {
-        timeout(DEADLINE, self.task)
-            .await
-            .expect("the worker does not end")
-            .unwrap()
+        timeout(DEADLINE, self.task).await.expect("the worker does not end").unwrap()
     }
 
     /// Lets it finish what is being sent, and waits for that.

@@ -81,28 +81,16 @@ impl Bench {
             consumer_group: None,
             kafka_properties: Vec::new(),
         };
-        let options = ConsumerOptions {
-            topics: &[Topic::Member],
-            wakes: Vec::new(),
-        };
-        let handler = Recorder {
-            mishaps: Mutex::new(mishaps.into_iter().collect()),
-        };
+        let options = ConsumerOptions { topics: &[Topic::Member], wakes: Vec::new() };
+        let handler = Recorder { mishaps: Mutex::new(mishaps.into_iter().collect()) };
         let consumer = Consumer::new(Broker::new("point", settings), pool().await, options, handler);
-        Self {
-            consumer,
-            token: CancellationToken::new(),
-        }
+        Self { consumer, token: CancellationToken::new() }
     }
 
     /// Deals with a batch; `false` when cancelled.
     async fn settle(&self, batch: &[Received]) -> bool {
         let broker = &self.consumer.broker;
-        let mut inflow = Inflow {
-            broker,
-            consumer: broker.consumer().unwrap(),
-            carried: VecDeque::new(),
-        };
+        let mut inflow = Inflow { broker, consumer: broker.consumer().unwrap(), carried: VecDeque::new() };
         let settled = timeout(DEADLINE, self.consumer.settle(&mut inflow, batch, &self.token)).await;
         let settled = settled.expect("the batch in time").is_ok();
         inflow.leave().await;
@@ -126,18 +114,11 @@ impl Bench {
     }
 
     async fn parked_offsets(&self) -> Vec<i64> {
-        self.parked()
-            .await
-            .into_iter()
-            .map(|(offset, ..)| offset)
-            .collect()
+        self.parked().await.into_iter().map(|(offset, ..)| offset).collect()
     }
 
     async fn noted(&self) -> i64 {
-        sqlx::query_scalar("SELECT count(*) FROM inbox")
-            .fetch_one(&self.consumer.pool)
-            .await
-            .unwrap()
+        sqlx::query_scalar("SELECT count(*) FROM inbox").fetch_one(&self.consumer.pool).await.unwrap()
     }
 }
 
@@ -158,10 +139,7 @@ fn record(member_id: i64, sequence: i64) -> Record {
         member_id: member_id.try_into().unwrap(),
         sequence,
         time: "2026-03-04T05:06:07Z".parse().unwrap(),
-        provenance: Provenance {
-            actor: "operator".to_owned(),
-            traceparent: None,
-        },
+        provenance: Provenance { actor: "operator".to_owned(), traceparent: None },
     };
     let payload = serde_json::json!({
         "memberId": member_id, "membershipId": Uuid::now_v7(), "withdrawnAt": "2026-03-04T05:06:07Z",
@@ -176,10 +154,7 @@ fn record(member_id: i64, sequence: i64) -> Record {
 
 impl Record {
     fn key(self, key: Option<&[u8]>) -> Self {
-        Self {
-            key: key.map(<[u8]>::to_vec),
-            ..self
-        }
+        Self { key: key.map(<[u8]>::to_vec), ..self }
     }
 
     fn headers(self, headers: OwnedHeaders) -> Self {
@@ -187,45 +162,23 @@ impl Record {
     }
 
     fn payload(self, payload: &[u8]) -> Self {
-        Self {
-            payload: payload.to_vec(),
-            ..self
-        }
+        Self { payload: payload.to_vec(), ..self }
     }
 
     /// With the value of one header replaced.
     fn header(self, key: &str, value: &[u8]) -> Self {
         let headers = self.headers.iter().fold(OwnedHeaders::new(), |headers, header| {
-            let value = if header.key == key {
-                Some(value)
-            } else {
-                header.value
-            };
-            headers.insert(Header {
-                key: header.key,
-                value,
-            })
+            let value = if header.key == key { Some(value) } else { header.value };
+            headers.insert(Header { key: header.key, value })
         });
         self.headers(headers)
     }
 
     fn received(self) -> Received {
-        let Self {
-            key,
-            headers,
-            payload,
-            offset,
-        } = self;
+        let Self { key, headers, payload, offset } = self;
         let topic = "mileage.member".to_owned();
-        let message = OwnedMessage::new(
-            Some(payload),
-            key,
-            topic,
-            Timestamp::NotAvailable,
-            0,
-            offset,
-            Some(headers),
-        );
+        let message =
+            OwnedMessage::new(Some(payload), key, topic, Timestamp::NotAvailable, 0, offset, Some(headers));
         Received::new(Topic::Member, &message)
     }
 }
@@ -249,29 +202,16 @@ async fn a_poison_event_parks_with_the_later_ones_of_its_member_while_others_go_
     for mishap in [Mishap::Permanent, Mishap::Constraint] {
         let bench = Bench::new([(3, vec![mishap])]).await;
 
-        let batch = [
-            event(1, 1),
-            event(2, 2),
-            event(2, 3),
-            event(3, 4),
-            event(2, 5),
-            event(1, 6),
-        ];
+        let batch = [event(1, 1), event(2, 2), event(2, 3), event(3, 4), event(2, 5), event(1, 6)];
         assert!(bench.settle(&batch).await);
         assert!(bench.settle(&[event(2, 7), event(1, 8)]).await);
 
         assert_eq!(bench.effects().await, [1, 2, 4, 6, 8], "{mishap:?}");
         let parked = bench.parked().await;
         assert_eq!(bench.parked_offsets().await, [3, 5, 7], "{mishap:?}");
-        assert!(
-            parked.iter().all(|(_, key, _)| key.as_deref() == Some("2")),
-            "{parked:?}"
-        );
+        assert!(parked.iter().all(|(_, key, _)| key.as_deref() == Some("2")), "{parked:?}");
         assert_ne!(parked[0].2, BEHIND_PARKED);
-        assert!(
-            parked[1..].iter().all(|(_, _, reason)| reason == BEHIND_PARKED),
-            "{parked:?}"
-        );
+        assert!(parked[1..].iter().all(|(_, _, reason)| reason == BEHIND_PARKED), "{parked:?}");
         assert_eq!(bench.noted().await, 8);
     }
 }
@@ -288,10 +228,7 @@ async fn a_poison_event_that_comes_alone_parks_with_its_record_and_the_reason() 
             .fetch_one(&bench.consumer.pool)
             .await
             .unwrap();
-    assert_eq!(
-        (ce_id, topic.as_str(), source.as_str()),
-        (poison.inbox_id(), "member", "/member")
-    );
+    assert_eq!((ce_id, topic.as_str(), source.as_str()), (poison.inbox_id(), "member", "/member"));
     assert_eq!((reason.as_str(), payload), ("a broken invariant", poison.payload));
     assert!(bench.effects().await.is_empty());
 }
@@ -301,65 +238,36 @@ async fn an_event_of_another_topic_does_not_wait_behind_a_parked_one_of_the_same
     let bench = Bench::new([(1, vec![Mishap::Permanent])]).await;
     assert!(bench.settle(&[event(7, 1)]).await);
 
-    let other = Received {
-        topic: Topic::Message,
-        ..event(7, 2)
-    };
+    let other = Received { topic: Topic::Message, ..event(7, 2) };
     assert!(bench.settle(&[other]).await);
 
-    assert_eq!(
-        (bench.effects().await, bench.parked_offsets().await),
-        (vec![2], vec![1])
-    );
+    assert_eq!((bench.effects().await, bench.parked_offsets().await), (vec![2], vec![1]));
 }
 
 #[tokio::test]
 async fn a_second_delivery_has_no_effect_within_a_batch_or_across() {
     let bench = Bench::new([(2, vec![Mishap::Permanent])]).await;
     let (first, poison, third) = (event(1, 1), event(2, 2), event(2, 3));
-    let batch = [
-        first.clone(),
-        first.clone(),
-        poison.clone(),
-        third.clone(),
-        poison,
-        third,
-        first,
-    ];
+    let batch = [first.clone(), first.clone(), poison.clone(), third.clone(), poison, third, first];
 
     for _ in 0..3 {
         assert!(bench.settle(&batch).await);
     }
 
-    assert_eq!(
-        (bench.effects().await, bench.parked_offsets().await),
-        (vec![1], vec![2, 3])
-    );
+    assert_eq!((bench.effects().await, bench.parked_offsets().await), (vec![1], vec![2, 3]));
     assert_eq!(bench.noted().await, 3);
 }
 
 #[tokio::test]
 async fn a_record_without_a_readable_key_parks_alone_and_once() {
     let long = "7".repeat(5_000);
-    let keys: [Option<&[u8]>; 6] = [
-        None,
-        Some(b""),
-        Some(b"seven"),
-        Some(b"\xff"),
-        Some(b"7\0"),
-        Some(long.as_bytes()),
-    ];
-    let unreadable: Vec<_> = (1..)
-        .zip(keys)
-        .map(|(offset, key)| record(7, offset).key(key).received())
-        .collect();
+    let keys: [Option<&[u8]>; 6] =
+        [None, Some(b""), Some(b"seven"), Some(b"\xff"), Some(b"7\0"), Some(long.as_bytes())];
+    let unreadable: Vec<_> =
+        (1..).zip(keys).map(|(offset, key)| record(7, offset).key(key).received()).collect();
     let bench = Bench::new([]).await;
 
-    let batch: Vec<_> = unreadable
-        .iter()
-        .cloned()
-        .chain([event(7, 10), event(8, 11)])
-        .collect();
+    let batch: Vec<_> = unreadable.iter().cloned().chain([event(7, 10), event(8, 11)]).collect();
     assert!(bench.settle(&batch).await);
     assert!(bench.settle(&unreadable).await);
 
@@ -374,24 +282,13 @@ async fn a_record_with_a_key_but_no_envelope_parks_with_what_follows_of_its_memb
     let wrong_version = record(7, 1).header("ce_specversion", b"0.3");
     let other_subject = record(7, 1).header("ce_subject", b"8");
     let id_of_no_kind = record(7, 1).header("ce_id", b"seven");
-    for unreadable in [
-        record(7, 1).headers(OwnedHeaders::new()),
-        wrong_version,
-        other_subject,
-        id_of_no_kind,
-    ] {
+    for unreadable in [record(7, 1).headers(OwnedHeaders::new()), wrong_version, other_subject, id_of_no_kind]
+    {
         let bench = Bench::new([]).await;
 
-        assert!(
-            bench
-                .settle(&[unreadable.received(), event(7, 2), event(8, 3)])
-                .await
-        );
+        assert!(bench.settle(&[unreadable.received(), event(7, 2), event(8, 3)]).await);
 
-        assert_eq!(
-            (bench.effects().await, bench.parked_offsets().await),
-            (vec![3], vec![1, 2])
-        );
+        assert_eq!((bench.effects().await, bench.parked_offsets().await), (vec![3], vec![1, 2]));
     }
 }
 
@@ -406,10 +303,7 @@ async fn a_payload_that_is_not_of_its_type_parks() {
     let batch = [not_json, empty, not_utf8, other_shape, record(5, 5)].map(Record::received);
     assert!(bench.settle(&batch).await);
 
-    assert_eq!(
-        (bench.effects().await, bench.parked_offsets().await),
-        (vec![5], vec![1, 2, 3, 4])
-    );
+    assert_eq!((bench.effects().await, bench.parked_offsets().await), (vec![5], vec![1, 2, 3, 4]));
 }
 
 #[tokio::test]
@@ -418,36 +312,24 @@ async fn what_postgres_cannot_store_as_text_parks_all_the_same() {
         br#"{"memberId":1,"membershipId":"00000000-0000-7000-8000-000000000000","phoneNo":"1","nickname":"a",
             "memberStatus":"A\u0000B","joinedAt":"2026-03-04T05:06:07Z"}"#,
     );
-    let in_a_header = record(2, 2)
-        .payload(b"not json")
-        .header("ce_actor", b"opera\0tor");
-    let not_utf8 = record(3, 3)
-        .payload(b"not json")
-        .header("ce_actor", b"opera\xfftor");
+    let in_a_header = record(2, 2).payload(b"not json").header("ce_actor", b"opera\0tor");
+    let not_utf8 = record(3, 3).payload(b"not json").header("ce_actor", b"opera\xfftor");
     let bench = Bench::new([]).await;
 
     let batch = [quoted_in_the_reason, in_a_header, not_utf8, record(4, 4)].map(Record::received);
     assert!(bench.settle(&batch).await);
 
-    assert_eq!(
-        (bench.effects().await, bench.parked_offsets().await),
-        (vec![4], vec![1, 2, 3])
-    );
+    assert_eq!((bench.effects().await, bench.parked_offsets().await), (vec![4], vec![1, 2, 3]));
 }
 
 #[tokio::test]
 async fn an_event_of_an_unknown_type_is_noted_and_ignored() {
     let bench = Bench::new([]).await;
-    let unknown = record(1, 1)
-        .header("ce_type", b"MemberPromoted")
-        .payload(b"not even json");
+    let unknown = record(1, 1).header("ce_type", b"MemberPromoted").payload(b"not even json");
 
     assert!(bench.settle(&[unknown.received(), event(1, 2)]).await);
 
-    assert_eq!(
-        (bench.effects().await, bench.parked_offsets().await),
-        (vec![2], vec![])
-    );
+    assert_eq!((bench.effects().await, bench.parked_offsets().await), (vec![2], vec![]));
     assert_eq!(bench.noted().await, 2);
 }
 
@@ -457,10 +339,7 @@ async fn a_transient_failure_is_retried_until_it_passes_and_the_effect_is_there_
 
     assert!(bench.settle(&[event(1, 1), event(1, 2), event(2, 3)]).await);
 
-    assert_eq!(
-        (bench.effects().await, bench.parked_offsets().await),
-        (vec![1, 2, 3], vec![])
-    );
+    assert_eq!((bench.effects().await, bench.parked_offsets().await), (vec![1, 2, 3], vec![]));
 }
 
 #[tokio::test]
@@ -470,10 +349,7 @@ async fn a_shutdown_during_retries_leaves_everything_to_the_next_start() {
 
     assert!(!bench.settle(&[event(1, 1), event(1, 2)]).await);
 
-    assert_eq!(
-        (bench.effects().await, bench.parked_offsets().await),
-        (vec![], vec![])
-    );
+    assert_eq!((bench.effects().await, bench.parked_offsets().await), (vec![], vec![]));
     assert_eq!(bench.noted().await, 0);
 }
 

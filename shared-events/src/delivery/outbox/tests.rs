@@ -25,9 +25,7 @@ fn provenance() -> Provenance {
 
 async fn append(tx: &mut PgConnection, version: i64) {
     let (aggregate, payload) = event(version);
-    append_in_tx(tx, aggregate, &payload, &provenance())
-        .await
-        .unwrap();
+    append_in_tx(tx, aggregate, &payload, &provenance()).await.unwrap();
 }
 
 async fn waiting(connection: &mut PgConnection, limit: i64) -> Vec<i64> {
@@ -39,25 +37,15 @@ async fn waiting(connection: &mut PgConnection, limit: i64) -> Vec<i64> {
 async fn an_event_waits_as_it_will_be_published() {
     let mut connection = pool().await.acquire().await.unwrap();
     let (aggregate, payload) = event(3);
-    append_in_tx(&mut connection, aggregate, &payload, &provenance())
-        .await
-        .unwrap();
+    append_in_tx(&mut connection, aggregate, &payload, &provenance()).await.unwrap();
 
     let rows = oldest(&mut connection, 10, "/member").await.unwrap();
 
-    let [row] = rows.as_slice() else {
-        panic!("{} rows", rows.len())
-    };
+    let [row] = rows.as_slice() else { panic!("{} rows", rows.len()) };
     assert_eq!((row.topic.as_str(), row.key.as_str()), ("member", "7"));
-    assert_eq!(
-        serde_json::from_str::<MemberWithdrawn>(&row.payload).unwrap(),
-        payload
-    );
+    assert_eq!(serde_json::from_str::<MemberWithdrawn>(&row.payload).unwrap(), payload);
     let envelope = &row.envelope;
-    assert_eq!(
-        (envelope.event_type.as_str(), envelope.source.as_str()),
-        ("MemberWithdrawn", "/member")
-    );
+    assert_eq!((envelope.event_type.as_str(), envelope.source.as_str()), ("MemberWithdrawn", "/member"));
     assert_eq!((envelope.member_id, envelope.sequence), (aggregate.member_id, 3));
     assert_eq!(envelope.provenance, provenance());
     assert_eq!(envelope.id.get_version_num(), 7);
@@ -84,12 +72,8 @@ async fn rows_are_read_in_the_order_they_were_written_and_stay_until_deleted() {
 
     assert_eq!(waiting(&mut connection, 3).await, [1, 2, 3]);
     assert_eq!(waiting(&mut connection, 3).await, [1, 2, 3]);
-    let published: Vec<_> = oldest(&mut connection, 2, "/member")
-        .await
-        .unwrap()
-        .iter()
-        .map(|row| row.id)
-        .collect();
+    let published: Vec<_> =
+        oldest(&mut connection, 2, "/member").await.unwrap().iter().map(|row| row.id).collect();
     delete(&mut connection, &published).await.unwrap();
     assert_eq!(waiting(&mut connection, 10).await, [3, 4, 5]);
 }
@@ -101,12 +85,8 @@ async fn a_row_that_is_committed_after_later_ones_were_published_is_not_skipped(
     let mut late = pool.begin().await.unwrap();
     append(&mut late, 1).await;
     append(&mut connection, 2).await;
-    let published: Vec<_> = oldest(&mut connection, 10, "/member")
-        .await
-        .unwrap()
-        .iter()
-        .map(|row| row.id)
-        .collect();
+    let published: Vec<_> =
+        oldest(&mut connection, 10, "/member").await.unwrap().iter().map(|row| row.id).collect();
     assert_eq!(published.len(), 1);
     delete(&mut connection, &published).await.unwrap();
 

@@ -18,7 +18,13 @@ struct Case {
     pointer: Option<&'static str>,
 }
 
-fn case(method: Method, path: &'static str, body: impl Into<Vec<u8>>, status: u16, code: &'static str) -> Case {
+fn case(
+    method: Method,
+    path: &'static str,
+    body: impl Into<Vec<u8>>,
+    status: u16,
+    code: &'static str,
+) -> Case {
     Case { method, path, content_type: "application/json", body: body.into(), status, code, pointer: None }
 }
 
@@ -44,8 +50,11 @@ fn change(fields: &str) -> Case {
 
 fn cases() -> Vec<Case> {
     let (post, patch) = (|| Method::POST, || Method::PATCH);
-    let nickname = |nickname: &str| join(&format!(r#"{{"phoneNo":"01012345678","nickname":"{nickname}"}}"#)).at("/nickname");
-    let phone_no = |phone_no: &str| join(&format!(r#"{{"phoneNo":"{phone_no}","nickname":"N"}}"#)).at("/phoneNo");
+    let nickname = |nickname: &str| {
+        join(&format!(r#"{{"phoneNo":"01012345678","nickname":"{nickname}"}}"#)).at("/nickname")
+    };
+    let phone_no =
+        |phone_no: &str| join(&format!(r#"{{"phoneNo":"{phone_no}","nickname":"N"}}"#)).at("/phoneNo");
     let member_id = |id: &str| {
         join(&format!(r#"{{"phoneNo":"01012345678","nickname":"N","memberId":{id}}}"#)).at("/memberId")
     };
@@ -157,7 +166,8 @@ fn slow_and_vanishing_clients_change_nothing() {
         let mut silent = connect(&world).await;
         silent.write_all(half.as_bytes()).await.expect("half a request");
         let mut answer = String::new();
-        let answered = tokio::time::timeout(Duration::from_secs(10), silent.read_to_string(&mut answer)).await;
+        let answered =
+            tokio::time::timeout(Duration::from_secs(10), silent.read_to_string(&mut answer)).await;
         answered.expect("the connection is closed").expect("an answer");
         assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
         assert!(answer.contains(r#""code":"request-timeout""#), "{answer}");
@@ -168,8 +178,10 @@ fn slow_and_vanishing_clients_change_nothing() {
         }
         assert_eq!(world.client.join(1, "01012345678", "N").await.status, 201);
         world.client.until("/mypages/1", 200, serde_json::json!({ "remainPoint": 1_000 })).await;
-        let members: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM member.member").fetch_one(&world.pool).await.expect("a count");
+        let members: i64 = sqlx::query_scalar("SELECT count(*) FROM member.member")
+            .fetch_one(&world.pool)
+            .await
+            .expect("a count");
         assert_eq!((members, before.len()), (1, 0));
         world.stop().await;
     });

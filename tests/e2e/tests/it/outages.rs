@@ -8,7 +8,8 @@ use serde_json::json;
 fn joining_is_accepted_while_each_other_part_is_down_and_all_catches_up() {
     block_on(async {
         let kafka = Kafka::start(KafkaOptions::default()).await.expect("Kafka starts");
-        let world = World::start_with(WorldOptions { brokers: Some(kafka.brokers()), ..Default::default() }).await;
+        let world =
+            World::start_with(WorldOptions { brokers: Some(kafka.brokers()), ..Default::default() }).await;
         let mut members = 1..;
 
         for service in ["message", "point", "mypage"] {
@@ -64,7 +65,10 @@ fn a_withdrawal_while_point_is_down_changes_nothing_and_succeeds_later() {
         world.client.join_and_be_granted(1).await;
         world.service("point").kill().await;
         let refused = world.client.withdraw(1).await;
-        assert!(refused.shows(503, &json!({ "code": "try-again-later", "outcome": "unchanged" })), "{refused:?}");
+        assert!(
+            refused.shows(503, &json!({ "code": "try-again-later", "outcome": "unchanged" })),
+            "{refused:?}"
+        );
         assert_eq!(world.client.get("/members/1").await.status, 200);
         world.service("point").restart().await.expect("point starts again");
         assert_eq!(world.client.withdraw(1).await.status, 204);

@@ -46,7 +46,11 @@ async fn parked(world: &World, service: &str, expected: i64) {
             .fetch_one(&world.pool)
             .await
             .map_err(|error| error.to_string())?;
-        if count == expected { Ok(()) } else { Err(format!("{count} are parked in {service}, not {expected}")) }
+        if count == expected {
+            Ok(())
+        } else {
+            Err(format!("{count} are parked in {service}, not {expected}"))
+        }
     })
     .await;
 }

@@ -52,7 +52,8 @@ fn all_topics_replayed_to_fresh_consumer_groups_without_an_inbox_change_nothing(
             let statement = format!("TRUNCATE {service}.inbox");
             sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&world.pool).await.expect("an empty inbox");
         }
-        let groups = ["member", "message", "point", "mypage"].map(|service| (service, world.group(service) + ".replay"));
+        let groups = ["member", "message", "point", "mypage"]
+            .map(|service| (service, world.group(service) + ".replay"));
         let env: Vec<(&str, &str, &str)> =
             groups.iter().map(|(service, group)| (*service, "CONSUMER_GROUP", group.as_str())).collect();
         world.replace(&env).await;
@@ -80,7 +81,10 @@ fn my_page_is_rebuilt_from_the_log() {
         let before = world.snapshot().await;
 
         world.services.stop().await;
-        sqlx::query("TRUNCATE mypage.page, mypage.inbox").execute(&world.pool).await.expect("an empty page table");
+        sqlx::query("TRUNCATE mypage.page, mypage.inbox")
+            .execute(&world.pool)
+            .await
+            .expect("an empty page table");
         let group = world.group("mypage") + ".rebuild";
         world.replace(&[("mypage", "CONSUMER_GROUP", &group)]).await;
         world.quiet_for(&[(group, &["member", "point"])]).await;

@@ -16,7 +16,10 @@ fn a_service_refuses_topics_with_another_partition_count() {
 
         let other = World::start_with(WorldOptions {
             brokers: Some(kafka().await.brokers()),
-            env: vec![("point", "TOPIC_PREFIX", world.group("x").replace(".x", "")), ("point", "TOPIC_PARTITIONS", "7".to_owned())],
+            env: vec![
+                ("point", "TOPIC_PREFIX", world.group("x").replace(".x", "")),
+                ("point", "TOPIC_PARTITIONS", "7".to_owned()),
+            ],
         })
         .await;
         let point: &ServiceProcess = other.service("point");
