@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    future::Future,
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
     sync::{Mutex, PoisonError},
@@ -84,14 +85,35 @@ impl ServiceProcess {
 
     /// Waits until `/readyz` of the internal listener answers with success. Fails at once when the process ends.
     pub async fn wait_ready(&self) -> anyhow::Result<()> {
-        let process = self.current().with_context(|| format!("{} is not running", self.name()))?;
-        let ready = until_ok(READY_DEADLINE, || async {
+        let ready = || async {
             let answer = self.client.get(format!("{}/readyz", self.internal_url())).send().await?;
             anyhow::ensure!(answer.status().is_success(), "/readyz answers {}", answer.status());
             Ok(())
-        });
+        };
+        self.wait_for("ready", ready).await
+    }
+
+    /// Waits until it has been given partitions to read.
+    pub async fn wait_until_consuming(&self) -> anyhow::Result<()> {
+        let consuming = || async {
+            let metrics =
+                self.client.get(format!("{}/metrics", self.internal_url())).send().await?.text().await?;
+            let assigned = metrics.lines().find_map(|line| line.strip_prefix("consumer_partitions_assigned"));
+            let has_some = assigned.is_some_and(|rest| !rest.ends_with(" 0"));
+            anyhow::ensure!(has_some, "no partition is assigned");
+            Ok(())
+        };
+        self.wait_for("consuming", consuming).await
+    }
+
+    async fn wait_for<F>(&self, what: &str, condition: impl FnMut() -> F) -> anyhow::Result<()>
+    where
+        F: Future<Output = anyhow::Result<()>>,
+    {
+        let process = self.current().with_context(|| format!("{} is not running", self.name()))?;
+        let log = self.options.log.display();
         tokio::select! {
-            ready = ready => ready.with_context(|| format!("{} is not ready; see {}", self.name(), self.options.log.display())),
+            met = until_ok(READY_DEADLINE, condition) => met.with_context(|| format!("{} is not {what}; see {log}", self.name())),
             _ = process.exited() => process.check_running(),
         }
     }

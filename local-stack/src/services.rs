@@ -134,6 +134,14 @@ impl Services {
         Ok(())
     }
 
+    /// Waits until every service has partitions to read: from then on events flow without a pause.
+    pub async fn wait_until_consuming(&self) -> anyhow::Result<()> {
+        for service in &self.services {
+            service.wait_until_consuming().await?;
+        }
+        Ok(())
+    }
+
     /// All four, in the order of [`SERVICES`].
     pub fn all(&self) -> &[Arc<ServiceProcess>] {
         &self.services

@@ -101,7 +101,8 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts Postgres and the broker side by side, then the services, and waits until all are ready.
+    /// Starts Postgres and the broker side by side, then the services, and waits until all are ready
+    /// and events flow.
     pub async fn start(options: StackOptions) -> anyhow::Result<Self> {
         let ((postgres, database), broker) =
             tokio::try_join!(start_postgres(options.postgres), start_broker(options.broker))?;
@@ -114,6 +115,7 @@ impl Stack {
             log_dir: options.log_dir,
         })
         .await?;
+        services.wait_until_consuming().await?;
         Ok(Self { services, broker, postgres, database })
     }
 

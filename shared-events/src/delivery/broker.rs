@@ -8,6 +8,7 @@ use rdkafka::producer::FutureProducer;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use super::assignment::Assignment;
 use super::settings::KafkaSettings;
 use super::topics::{self, TopicsError};
 use crate::topic::Topic;
@@ -69,7 +70,7 @@ impl Broker {
     }
 
     /// A consumer in this service's group whose offsets move only when it says so.
-    pub(super) fn consumer(&self) -> KafkaResult<StreamConsumer> {
+    pub(super) fn consumer(&self) -> KafkaResult<StreamConsumer<Assignment>> {
         let settings = &self.settings;
         let group = settings
             .consumer_group
@@ -86,6 +87,6 @@ impl Broker {
             .set("fetch.wait.max.ms", "100")
             .set("queued.max.messages.kbytes", "8192")
             .set("topic.metadata.refresh.interval.ms", "30000")
-            .create()
+            .create_with_context(Assignment::new())
     }
 }

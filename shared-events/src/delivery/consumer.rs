@@ -14,6 +14,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use super::DeliveryError;
+use super::assignment::Assignment;
 use super::backoff;
 use super::batch;
 use super::broker::Broker;
@@ -158,7 +159,7 @@ where
 /// What comes in, and how far it has been dealt with.
 struct Inflow<'b> {
     broker: &'b Broker,
-    consumer: StreamConsumer,
+    consumer: StreamConsumer<Assignment>,
     /// Records that arrived while an earlier batch was being retried.
     carried: VecDeque<Received>,
 }

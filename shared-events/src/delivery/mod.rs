@@ -4,6 +4,7 @@
 //! deletes the rows in order. Incoming: the consumer gives each event to an [`EventHandler`] in a transaction that
 //! also notes it in the inbox, retries what may pass, and parks what cannot be handled. [`Delivery`] starts both.
 
+mod assignment;
 mod backoff;
 mod batch;
 mod broker;

@@ -32,6 +32,7 @@ async fn run_script(services: &Services, rounds: &'static str) {
 fn the_scenarios_give_what_the_readme_says_again_and_again_with_the_same_ids() {
     block_on(async {
         let world = World::start().await;
+        world.services.wait_until_consuming().await.expect("events flow");
         run_script(&world.services, rounds()).await;
         world.stop().await;
     });
