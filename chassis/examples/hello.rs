@@ -29,13 +29,14 @@ async fn build(_settings: Settings, runtime: Runtime) -> anyhow::Result<App> {
     end_on_request(&runtime, Arc::clone(&ending));
 
     let pool = runtime.pool.clone();
-    let held = Arc::clone(&holding);
+    let (held, tracker) = (Arc::clone(&holding), runtime.supervisor.tracker());
     let public = Router::new()
         .route("/greetings", get(async move |base: BaseUrl| greetings(&pool, &base).await))
         .route("/held", get(async move || hold(&holding).await));
     let internal = Router::new()
         .route("/held", get(async move || Json(json!({"held": held.load(Ordering::SeqCst)}))))
-        .route("/end", post(async move || ending.notify_one()));
+        .route("/end", post(async move || ending.notify_one()))
+        .route("/linger", post(async move || drop(tracker.spawn(std::future::pending::<()>()))));
     Ok(App {
         public,
         internal,
@@ -61,7 +62,10 @@ fn end_on_request(runtime: &Runtime, ending: Arc<Notify>) {
         let ending = Arc::clone(&ending);
         async move {
             tokio::select! {
-                () = token.cancelled() => Ok(()),
+                () = token.cancelled() => {
+                    tracing::info!("ender was told to stop");
+                    Ok(())
+                }
                 () = ending.notified() => Err(TaskError::Fatal(anyhow::anyhow!("told to end"))),
             }
         }

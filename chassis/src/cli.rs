@@ -114,7 +114,10 @@ mod tests {
     #[test]
     fn a_wrong_setting_is_one_line_that_names_it() {
         for (args, expected) in [
-            (&["--database-url"][..], "--database-url <DATABASE_URL>' but none was supplied [environment: DATABASE_URL]"),
+            (
+                &["--database-url"][..],
+                "--database-url <DATABASE_URL>' but none was supplied [environment: DATABASE_URL]",
+            ),
             (&[URL, "--body-limit-bytes=0"], "[environment: BODY_LIMIT_BYTES]"),
             (&[URL, "--listen=nowhere"], "[environment: LISTEN]"),
             (&[URL, "--log-format=xml"], "'xml'"),

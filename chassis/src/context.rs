@@ -7,6 +7,10 @@ use crate::http::RequestState;
 use crate::{Principal, Problem, TraceParent};
 
 /// What a use case wants to know about the request that caused it.
+///
+/// A handler is dropped when the client hangs up or the request timeout is over; the answer then is 503
+/// `try-again-later`, which cannot say what became of the request. A handler that can say more hands the work to
+/// [`Supervisor::tracker`](crate::Supervisor::tracker), waits for it with a shorter timeout and answers itself.
 #[derive(Debug, Clone)]
 pub struct RequestContext {
     /// Who asks.

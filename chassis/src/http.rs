@@ -3,9 +3,11 @@
 mod body;
 mod edge;
 mod health;
+mod listener;
 mod observe;
 mod request_id;
 mod server;
+mod shared_check;
 mod state;
 
 use std::sync::Arc;
@@ -13,7 +15,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 
-pub(crate) use server::{Servers, listener};
+pub(crate) use listener::listener;
+pub(crate) use server::Servers;
 pub use state::Limits;
 pub(crate) use state::{RequestState, ServerState};
 

@@ -7,6 +7,7 @@
 pub mod cli;
 mod context;
 pub mod db;
+mod descriptors;
 pub mod error;
 pub mod extract;
 pub mod hal;

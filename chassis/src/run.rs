@@ -12,7 +12,9 @@ use crate::cli::{self, Parsed};
 use crate::error::chain;
 use crate::http::{ServerState, Servers, listener};
 use crate::shutdown::{Signals, shut_down};
-use crate::{App, Lifecycle, Runtime, Service, Settings, Supervisor, Validate, db, metrics, telemetry};
+use crate::{
+    App, Lifecycle, Runtime, Service, Settings, Supervisor, Validate, db, descriptors, metrics, telemetry,
+};
 
 /// Runs a service: the whole of its `main`. Returns when the process has been told to stop, or cannot go on.
 ///
@@ -48,6 +50,7 @@ where
         eprintln!("{}: cannot start logging: {}", service.name, chain(error.as_ref()));
         return ExitCode::FAILURE;
     }
+    descriptors::raise_limit(config.as_ref());
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

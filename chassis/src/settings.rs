@@ -83,6 +83,10 @@ pub struct Settings {
     #[arg(long, env, default_value_t = 60_000, value_parser = value_parser!(u64).range(10..=600_000))]
     pub header_timeout_ms: u64,
 
+    /// Most connections to the public listener; further ones wait to be accepted
+    #[arg(long, env, default_value_t = 800, value_parser = value_parser!(u32).range(1..=100_000))]
+    pub max_connections: u32,
+
     /// How long a request may take before it is answered with 503, in milliseconds
     #[arg(long, env, default_value_t = Limits::REQUEST_TIMEOUT_MS, value_parser = value_parser!(u64).range(10..=600_000))]
     pub request_timeout_ms: u64,
@@ -92,8 +96,8 @@ pub struct Settings {
     #[arg(long, env, default_value_t = 0, value_parser = value_parser!(u64).range(0..=600_000))]
     pub drain_ms: u64,
 
-    /// How long requests and background tasks may take to finish after that, in milliseconds
-    #[arg(long, env, default_value_t = 10_000, value_parser = value_parser!(u64).range(1..=600_000))]
+    /// How long requests, in the first half, and background tasks may take to finish after that, in milliseconds
+    #[arg(long, env, default_value_t = 20_000, value_parser = value_parser!(u64).range(1..=600_000))]
     pub shutdown_grace_ms: u64,
 }
 

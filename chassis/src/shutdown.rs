@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 
 use crate::Runtime;
 use crate::http::Servers;
@@ -33,6 +34,9 @@ impl Signals {
 
 /// Stops the process: not ready → drain → requests → detached work → background tasks → pool.
 ///
+/// Requests and the work they left behind have half of the grace: then the connections are cut, and the background
+/// tasks are told to stop in any case.
+///
 /// # Errors
 /// When a second signal arrives or the grace is over before that is done; the error says what was not.
 pub(crate) async fn shut_down(
@@ -47,7 +51,7 @@ pub(crate) async fn shut_down(
     tokio::select! {
         biased;
         signal = signals.next() => bail!("stopped at once by a second {signal}{}", unfinished(runtime, servers)),
-        () = finish(runtime, servers, drain) => (),
+        () = finish(runtime, servers, drain, grace / 2) => (),
         () = tokio::time::sleep(drain + grace) => {
             bail!("not finished after {} ms of grace{}", grace.as_millis(), unfinished(runtime, servers))
         }
@@ -56,9 +60,18 @@ pub(crate) async fn shut_down(
     Ok(())
 }
 
-async fn finish(runtime: &Runtime, servers: &Servers, drain: Duration) {
+async fn finish(runtime: &Runtime, servers: &Servers, drain: Duration, patience: Duration) {
     tokio::time::sleep(drain).await;
-    servers.stop().await;
+    let requests = async {
+        servers.stop().await;
+        runtime.supervisor.finish_detached().await;
+    };
+    if timeout(patience, requests).await.is_err() {
+        let (connections, detached) = (servers.connection_count(), runtime.supervisor.detached_count());
+        tracing::warn!(connections, detached, "requests take too long: the connections are cut");
+        servers.cut();
+        runtime.supervisor.cancel();
+    }
     runtime.supervisor.stop().await;
     runtime.pool.close().await;
 }

@@ -73,7 +73,8 @@ impl Supervisor {
     /// Runs a task once the start-up is over, until it returns `Ok`. When it fails or panics, that is logged and
     /// counted (`background_task_restarts_total`), and it is restarted with exponential backoff.
     ///
-    /// The token is cancelled at shutdown, after the HTTP servers have drained; the task should return soon after.
+    /// The token is cancelled at shutdown, after the HTTP servers have drained or half of the grace is over; the task
+    /// should return soon after.
     pub fn spawn<F, Fut>(&self, name: &'static str, task: F)
     where
         F: Fn(CancellationToken) -> Fut + Send + Sync + 'static,
@@ -112,11 +113,26 @@ impl Supervisor {
 
     /// Waits for the detached work, then cancels the tasks and waits for them.
     pub async fn stop(&self) {
-        self.0.detached.close();
-        self.0.detached.wait().await;
-        self.0.token.cancel();
+        self.finish_detached().await;
+        self.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
+    }
+
+    /// Waits for the detached work.
+    pub(crate) async fn finish_detached(&self) {
+        self.0.detached.close();
+        self.0.detached.wait().await;
+    }
+
+    /// How many pieces of detached work are not done.
+    pub(crate) fn detached_count(&self) -> usize {
+        self.0.detached.len()
+    }
+
+    /// Tells the tasks to stop, without waiting for anything.
+    pub(crate) fn cancel(&self) {
+        self.0.token.cancel();
     }
 
     /// Resolves when a task has failed fatally.

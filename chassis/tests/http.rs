@@ -19,7 +19,7 @@ use chassis::wire::Integer;
 use chassis::{Problem, RequestContext};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use support::{Client, ask, head, send, send_json, until};
+use support::{Client, ask, head, send, send_json};
 use tokio::net::TcpListener;
 
 #[derive(Deserialize)]
@@ -284,6 +284,7 @@ async fn who_asks_before_sending_is_told_not_to() {
     let head = head("POST /members", "application/json", 1_000_000);
     client.send(head.replace("connection: close", "expect: 100-continue")).await;
 
-    assert_eq!(client.answer().await.problem(), "payload-too-large");
-    until("no write", async || service.writes() == 0).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.problem().as_str()), (413, "payload-too-large"));
+    assert_eq!(service.writes(), 0);
 }

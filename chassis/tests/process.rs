@@ -5,80 +5,13 @@
 
 mod support;
 
-use std::fs;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use local_stack::port::free_port;
-use local_stack::postgres::{Postgres, PostgresOptions};
-use local_stack::process::{ChildProcess, Signal};
-use local_stack::scratch::ScratchDir;
-use support::{Answer, Client, DEADLINE, ask, head, until};
-use tokio::net::TcpStream;
+use local_stack::process::Signal;
+use support::hello::{Hello, ask_owned, postgres, program, until_counted};
+use support::{Client, ask, head};
 use tokio::time::timeout;
-
-/// Cargo builds the examples of a crate before it runs its tests.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.parent().and_then(Path::parent).unwrap().join("examples/hello")
-}
-
-struct Hello {
-    public: SocketAddr,
-    internal: SocketAddr,
-    process: ChildProcess,
-    log: PathBuf,
-    _scratch: ScratchDir,
-}
-
-impl Hello {
-    fn start(database_url: &str, arguments: &[&str]) -> Self {
-        let scratch = ScratchDir::new("hello").unwrap();
-        let log = scratch.path().join("log");
-        let public = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
-        let internal = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
-        let mut command = Command::new(program());
-        command
-            .env_clear()
-            .env("DATABASE_URL", database_url)
-            .env("LISTEN", public.to_string())
-            .env("INTERNAL_LISTEN", internal.to_string())
-            .args(arguments);
-        let process = ChildProcess::spawn("hello", command, &log, Signal::SIGKILL).unwrap();
-        Self { public, internal, process, log, _scratch: scratch }
-    }
-
-    async fn start_ready(database_url: &str, arguments: &[&str]) -> Self {
-        let hello = Self::start(database_url, arguments);
-        hello.until_status("/readyz", 200).await;
-        hello
-    }
-
-    async fn until_status(&self, path: &str, status: u16) {
-        until(&format!("{path} answers {status}"), async || {
-            self.process.check_running().unwrap();
-            TcpStream::connect(self.public).await.is_ok() && self.get(path).await.status == status
-        })
-        .await;
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        ask(self.public, &format!("GET {path}"), &[]).await
-    }
-
-    async fn exit_code(&self) -> Option<i32> {
-        timeout(DEADLINE, self.process.exited()).await.expect("it does not end").code()
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
-    }
-}
-
-async fn postgres() -> Postgres {
-    Postgres::start(PostgresOptions::default()).await.unwrap()
-}
 
 fn run(arguments: &[&str]) -> std::process::Output {
     Command::new(program()).env_clear().args(arguments).stdin(Stdio::null()).output().unwrap()
@@ -196,49 +129,35 @@ async fn it_ends_when_its_port_is_taken() {
 }
 
 #[tokio::test]
-async fn requests_in_flight_are_finished_before_it_ends() {
+async fn further_connections_wait_and_the_internal_listener_answers() {
     let postgres = postgres().await;
-    let hello = Hello::start_ready(&postgres.admin_url(), &["--drain-ms=300"]).await;
-    let held = tokio::spawn(ask_owned(hello.public, "GET /held"));
-    until_counted(&hello, 1).await;
+    let hello = Hello::start_ready(&postgres.admin_url(), &["--max-connections=2"]).await;
+    hello.until_open(0).await;
+    let first = Client::connect(hello.public).await;
+    let _second = Client::connect(hello.public).await;
+    hello.until_open(2).await;
 
-    hello.process.signal(Signal::SIGTERM);
-    hello.until_status("/readyz", 503).await;
-    assert_eq!(hello.get("/readyz").await.json()["reason"], "draining");
-    assert_eq!(hello.get("/livez").await.status, 200);
-    until("no connection is accepted any more", async || TcpStream::connect(hello.public).await.is_err())
-        .await;
-    assert!(!held.is_finished() && hello.process.exit_status().is_none());
-    hello.process.signal(Signal::SIGUSR1);
+    let mut third = tokio::spawn(ask_owned(hello.public, "GET /livez"));
 
-    assert_eq!(held.await.unwrap().status, 200);
-    assert_eq!(hello.exit_code().await, Some(0), "{}", hello.log());
+    assert!(timeout(Duration::from_millis(300), &mut third).await.is_err());
+    assert_eq!(ask(hello.internal, "GET /readyz", &[]).await.status, 200);
+    drop(first);
+    assert_eq!(third.await.unwrap().status, 200);
 }
 
 #[tokio::test]
-async fn who_does_not_finish_in_time_is_named() {
+async fn a_request_whose_client_hangs_up_is_counted() {
     let postgres = postgres().await;
-    let hello = Hello::start_ready(&postgres.admin_url(), &["--shutdown-grace-ms=100"]).await;
-    let _stuck = tokio::spawn(ask_owned(hello.public, "GET /held"));
+    let hello = Hello::start_ready(&postgres.admin_url(), &[]).await;
+    let mut client = Client::connect(hello.public).await;
+    client.send("GET /held HTTP/1.1\r\nhost: test\r\n\r\n").await;
     until_counted(&hello, 1).await;
 
-    hello.process.signal(Signal::SIGINT);
+    drop(client);
 
-    assert_eq!(hello.exit_code().await, Some(1));
-    assert!(hello.log().contains("not finished: 1 HTTP connection(s), task ender"), "{}", hello.log());
-}
-
-#[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
-    let postgres = postgres().await;
-    let hello = Hello::start_ready(&postgres.admin_url(), &["--drain-ms=600000"]).await;
-
-    hello.process.signal(Signal::SIGTERM);
-    hello.until_status("/readyz", 503).await;
-    hello.process.signal(Signal::SIGTERM);
-
-    assert_eq!(hello.exit_code().await, Some(1));
-    assert!(hello.log().contains("stopped at once by a second SIGTERM"), "{}", hello.log());
+    let counted = r#"http_requests_total{method="GET",route="/held",status="aborted"} 1"#;
+    hello.until_metric(counted).await;
+    assert!(hello.log().contains("request aborted"), "{}", hello.log());
 }
 
 #[tokio::test]
@@ -251,17 +170,4 @@ async fn a_head_that_does_not_arrive_closes_the_connection() {
 
     assert!(client.is_closed().await);
     assert_eq!(hello.get("/greetings").await.status, 200);
-}
-
-async fn ask_owned(address: SocketAddr, line: &'static str) -> Answer {
-    ask(address, line, &[]).await
-}
-
-/// Waits until so many requests are being held.
-async fn until_counted(hello: &Hello, held: u64) {
-    until("a request is held", async || {
-        let answer = ask(hello.internal, "GET /held", &[]).await;
-        answer.json()["held"].as_u64() == Some(held)
-    })
-    .await;
 }

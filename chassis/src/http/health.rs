@@ -11,9 +11,9 @@ use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection, PgPool};
 use std::sync::Arc;
-use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use super::shared_check::SharedCheck;
 use crate::error::chain;
 use crate::problem::RETRY_SHORTLY;
 use crate::{Lifecycle, Problem, metrics};
@@ -53,12 +53,12 @@ async fn ready(State(readiness): State<Readiness>) -> Result<Response, Problem> 
 pub(super) struct Readiness {
     lifecycle: Lifecycle,
     options: PgConnectOptions,
-    connection: Arc<Mutex<Option<PgConnection>>>,
+    check: Arc<SharedCheck<Option<PgConnection>>>,
 }
 
 impl Readiness {
     pub(super) fn new(lifecycle: Lifecycle, options: PgConnectOptions) -> Self {
-        Self { lifecycle, options, connection: Arc::default() }
+        Self { lifecycle, options, check: Arc::default() }
     }
 
     async fn obstacle(&self) -> Option<&'static str> {
@@ -68,22 +68,23 @@ impl Readiness {
         if !self.lifecycle.is_started() {
             return Some("starting");
         }
-        match timeout(PROBE_TIMEOUT, self.probe()).await {
-            Ok(Ok(())) => None,
+        let is_reachable = self.check.pass(async |connection| self.is_reachable(connection).await).await;
+        (!is_reachable).then_some("database")
+    }
+
+    async fn is_reachable(&self, connection: &mut Option<PgConnection>) -> bool {
+        match timeout(PROBE_TIMEOUT, self.probe(connection)).await {
+            Ok(Ok(())) => return true,
             Ok(Err(error)) => {
                 tracing::warn!(error = chain(&error), "Postgres does not answer the readiness probe");
-                Some("database")
             }
-            Err(_) => {
-                tracing::warn!("Postgres does not answer the readiness probe in time");
-                Some("database")
-            }
+            Err(_) => tracing::warn!("Postgres does not answer the readiness probe in time"),
         }
+        false
     }
 
     /// Takes the connection out while using it: when that fails or is given up, the next probe makes a new one.
-    async fn probe(&self) -> Result<(), sqlx::Error> {
-        let mut slot = self.connection.lock().await;
+    async fn probe(&self, slot: &mut Option<PgConnection>) -> Result<(), sqlx::Error> {
         if let Some(mut connection) = slot.take()
             && select_one(&mut connection).await.is_ok()
         {

@@ -5,44 +5,25 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use axum::Router;
-use axum_server::accept::NoDelayAcceptor;
 use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::health::{Readiness, health_router, metrics_router};
 use super::layered;
+use super::listener::{KeepPlace, Limited, LimitedListener};
 use super::state::ServerState;
 use crate::{App, Runtime, db};
-
-/// Connections that wait to be accepted.
-const BACKLOG: u32 = 1_024;
-
-/// Opens a listener.
-///
-/// # Errors
-/// When the address cannot be bound; the error names it.
-pub(crate) fn listener(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    bind(address).with_context(|| format!("cannot listen on {address}"))
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
 
 /// The public and the internal server.
 pub(crate) struct Servers {
     pub(crate) public_address: SocketAddr,
     pub(crate) internal_address: SocketAddr,
-    handles: [Handle<SocketAddr>; 2],
+    handles: [Handle<Limited>; 2],
     tasks: Mutex<JoinSet<io::Result<()>>>,
 }
 
@@ -69,6 +50,8 @@ impl Servers {
         let public_address = public.local_addr()?;
         let internal_address = internal.local_addr()?;
         let header_timeout = Duration::from_millis(settings.header_timeout_ms);
+        let public = LimitedListener::new(public, "public", settings.max_connections as usize);
+        let internal = LimitedListener::unlimited(internal, "internal");
         let handles = [Handle::new(), Handle::new()];
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(
@@ -90,13 +73,21 @@ impl Servers {
         }
     }
 
-    /// Stops accepting, finishes the requests in flight and closes the connections.
+    /// Stops accepting, finishes the requests in flight and closes the connections. A client that has sent half a
+    /// request's head, or nothing yet, can make this last as long as the header timeout.
     pub(crate) async fn stop(&self) {
         for handle in &self.handles {
             handle.graceful_shutdown(None);
         }
         let mut tasks = self.tasks.lock().await;
         while tasks.join_next().await.is_some() {}
+    }
+
+    /// Closes the connections that are still open, whatever happens on them.
+    pub(crate) fn cut(&self) {
+        for handle in &self.handles {
+            handle.shutdown();
+        }
     }
 
     /// How many connections are open.
@@ -107,15 +98,13 @@ impl Servers {
 
 /// HTTP/1.1 only: the header timeout, which stops slow clients from holding connections, does not exist for HTTP/2.
 async fn serve(
-    listener: TcpListener,
-    handle: Handle<SocketAddr>,
+    listener: LimitedListener,
+    handle: Handle<Limited>,
     router: Router,
     header_timeout: Duration,
 ) -> io::Result<()> {
-    let mut server = Server::<SocketAddr>::from_listener(listener)
-        .acceptor(NoDelayAcceptor::new())
-        .handle(handle)
-        .http1_only();
+    let mut server =
+        Server::<Limited>::from_listener(listener).acceptor(KeepPlace).handle(handle).http1_only();
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
     server.serve(router.into_make_service()).await
 }

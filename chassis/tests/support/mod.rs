@@ -3,6 +3,8 @@
 // Each test file uses its own part of this.
 #![allow(dead_code, missing_docs)]
 
+pub mod hello;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;

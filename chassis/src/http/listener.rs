@@ -1,0 +1,126 @@
+//! Listeners that hold only so many connections at a time. Further ones wait in the kernel's backlog, where they cost
+//! no descriptor.
+
+use std::future::{Future, Ready, ready};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::Extension;
+use axum::middleware::AddExtension;
+use axum_server::accept::Accept;
+use axum_server::{AddrListener, Address};
+use metrics::{Gauge, gauge};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::Layer;
+
+use crate::error::chain;
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1_024;
+
+/// Opens a listener.
+///
+/// # Errors
+/// When the address cannot be bound; the error names it.
+pub(crate) fn listener(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    bind(address).with_context(|| format!("cannot listen on {address}"))
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// A listener with a bounded number of places for connections.
+pub(super) struct LimitedListener {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+    open: Gauge,
+}
+
+impl LimitedListener {
+    pub(super) fn new(listener: TcpListener, name: &'static str, most_connections: usize) -> Self {
+        let open = gauge!("http_connections_open", "listener" => name);
+        open.set(0.0);
+        Self { listener, places: Arc::new(Semaphore::new(most_connections)), open }
+    }
+
+    pub(super) fn unlimited(listener: TcpListener, name: &'static str) -> Self {
+        Self::new(listener, name, Semaphore::MAX_PERMITS)
+    }
+}
+
+/// Tells the server by its type which listener to use. It stands for all addresses, as nobody asks for one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limited;
+
+impl Address for Limited {
+    type Stream = Placed;
+    type Listener = LimitedListener;
+}
+
+impl AddrListener<Placed, Limited> for LimitedListener {
+    fn bind_to(_: Limited) -> impl Future<Output = io::Result<Self>> + Send {
+        ready(Err(io::Error::new(io::ErrorKind::Unsupported, "a limited listener is opened beforehand")))
+    }
+
+    /// The server tries again after an error, so this is the place to tell of it: most likely that the process has run
+    /// out of descriptors.
+    async fn accept_stream(&self) -> io::Result<(Placed, Limited)> {
+        let permit = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
+        let accepted = self.listener.accept().await;
+        let (stream, _) = accepted.inspect_err(|error| {
+            tracing::warn!(error = chain(error), "cannot accept a connection");
+        })?;
+        Ok((Placed { stream, place: Place::new(permit, self.open.clone()) }, Limited))
+    }
+
+    fn get_local_addr(&self) -> io::Result<Limited> {
+        Ok(Limited)
+    }
+}
+
+/// A connection and the place it takes.
+pub(super) struct Placed {
+    stream: TcpStream,
+    place: Place,
+}
+
+/// A place that is free again when this is dropped.
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
+    open: Gauge,
+}
+
+impl Place {
+    fn new(permit: OwnedSemaphorePermit, open: Gauge) -> Self {
+        open.increment(1.0);
+        Self { _permit: permit, open }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.decrement(1.0);
+    }
+}
+
+/// Lets the service of a connection, which lives as long as the connection, keep the place. Sets `TCP_NODELAY`.
+#[derive(Clone, Copy)]
+pub(super) struct KeepPlace;
+
+impl<S> Accept<Placed, S> for KeepPlace {
+    type Stream = TcpStream;
+    type Service = AddExtension<S, Arc<Place>>;
+    type Future = Ready<io::Result<(Self::Stream, Self::Service)>>;
+
+    fn accept(&self, Placed { stream, place }: Placed, service: S) -> Self::Future {
+        let service = Extension(Arc::new(place)).layer(service);
+        ready(stream.set_nodelay(true).map(|()| (stream, service)))
+    }
+}
