@@ -17,7 +17,9 @@ CREATE TABLE tombstone (
     membership_id uuid NOT NULL,
     last_version bigint NOT NULL,
     withdrawn_at timestamptz NOT NULL,
-    -- MemberWithdrawn is published a second time a day later, to be the newest record of its key.
+    -- Whether the id has joined anew.
+    rejoined boolean NOT NULL DEFAULT false,
+    -- A day later the key gets a newest record once more: MemberWithdrawn, or the member who has rejoined.
     republished_at timestamptz
 );
 CREATE INDEX tombstone_to_republish_idx ON tombstone (withdrawn_at) WHERE republished_at IS NULL;

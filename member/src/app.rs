@@ -20,13 +20,14 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 /// # Errors
 /// When the HTTP client cannot be made.
 pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
+    let withdrawal_patience = config.withdrawal_patience();
     let point = PointClient::new(config.point_internal_url.clone(), config.forfeit_timeout())?;
     let delivery = Delivery::new(&runtime, config.kafka);
     let relay = delivery.publish();
     delivery.subscribe(&[Topic::Message, Topic::Point], vec![relay.clone()], Policies);
     start_republishing(&runtime, &relay);
     let sagas = runtime.supervisor.tracker();
-    let state = State { pool: runtime.pool, relay, point, sagas, clock: Utc::now };
+    let state = State { pool: runtime.pool, relay, point, sagas, withdrawal_patience, clock: Utc::now };
     Ok(App { public: http::public(state), internal: axum::Router::new(), migrators: migrators() })
 }
 

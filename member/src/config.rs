@@ -32,6 +32,13 @@ impl Config {
     pub const fn forfeit_timeout(&self) -> Duration {
         Duration::from_millis(self.forfeit_timeout_ms)
     }
+
+    /// How long a client waits for a withdrawal: longer than the forfeiture may take, and shorter than any request
+    /// may, so that it is this service that tells what is known of the outcome.
+    #[must_use]
+    pub fn withdrawal_patience(&self) -> Duration {
+        (self.forfeit_timeout() + self.chassis.limits().request_timeout) / 2
+    }
 }
 
 impl AsRef<Settings> for Config {

@@ -53,7 +53,7 @@ impl PointClient {
         Ok(Self { http, base })
     }
 
-    /// Forfeits what a membership has left and closes its account. Idempotent.
+    /// Forfeits what a membership has left and closes its account, in the name of who asked. Idempotent.
     ///
     /// # Errors
     /// [`ForfeitError`]
@@ -65,7 +65,8 @@ impl PointClient {
     ) -> Result<(), ForfeitError> {
         let url =
             self.base.join(&format!("forfeitures/{member_id}")).map_err(|error| not_reached(error.into()))?;
-        let mut request = self.http.put(url).json(&Request { membership_id });
+        let mut request =
+            self.http.put(url).header("x-actor", &provenance.actor).json(&Request { membership_id });
         if let Some(traceparent) = &provenance.traceparent {
             request = request.header("traceparent", traceparent);
         }

@@ -130,6 +130,7 @@ async fn the_tables_of_all_services_are_looked_at() {
         "message.message",
         "message.inbox",
         "point.account",
+        "point.holder",
         "point.ledger_entry",
         "point.parked_event",
         "mypage.page",
@@ -228,6 +229,7 @@ async fn what_must_never_be_changed_or_deleted_cannot_be() {
     for (table, column, forbidden) in [
         ("point.ledger_entry", "amount", &["UPDATE", "DELETE", "TRUNCATE"][..]),
         ("point.account", "balance", &["DELETE", "TRUNCATE"]),
+        ("point.holder", "last_version", &["DELETE", "TRUNCATE"]),
         ("member.tombstone", "membership_id", &["DELETE", "TRUNCATE"]),
         ("message.message", "status", &["DELETE", "TRUNCATE"]),
         ("mypage.page", "nickname", &["DELETE", "TRUNCATE"]),

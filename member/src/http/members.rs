@@ -9,10 +9,14 @@ use chassis::{FieldError, Problem, RequestContext};
 use serde::{Deserialize, Serialize};
 use shared_events::event::MemberStatus;
 use shared_events::{MemberId, MembershipId, Provenance};
+use tokio::time::timeout;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::State;
-use super::error::{insert_refused, member_not_found};
+use super::error::{
+    insert_refused, log_withdrawal, member_not_found, withdrawal_refused, withdrawal_under_way,
+};
 use crate::domain::{Member, Nickname, PhoneNo};
 use crate::store::members;
 use crate::usecase::join::{self, Applicant};
@@ -117,14 +121,18 @@ pub(super) async fn delete(
     context: RequestContext,
     Path(member_id): Path<MemberId>,
 ) -> Result<StatusCode, Problem> {
-    let sagas = state.sagas.clone();
+    let State { pool, relay, point, sagas, withdrawal_patience, clock } = state;
     let provenance = provenance(&context);
-    let saga = sagas.spawn(async move {
-        withdraw::withdraw(&state.pool, &state.relay, &state.point, member_id, &provenance, state.clock).await
-    });
-    match saga.await {
-        Ok(withdrawn) => withdrawn.map(|()| StatusCode::NO_CONTENT).map_err(Problem::from),
-        Err(panicked) => Err(Problem::internal(&panicked)),
+    let saga = async move {
+        withdraw::withdraw(&pool, &relay, &point, member_id, &provenance, clock)
+            .await
+            .inspect_err(log_withdrawal)
+    };
+    match timeout(withdrawal_patience, sagas.spawn(saga.in_current_span())).await {
+        Ok(Ok(Ok(()))) => Ok(StatusCode::NO_CONTENT),
+        Ok(Ok(Err(error))) => Err(withdrawal_refused(&error)),
+        Ok(Err(panicked)) => Err(Problem::internal(&panicked)),
+        Err(_) => Err(withdrawal_under_way()),
     }
 }
 

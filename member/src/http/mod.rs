@@ -3,6 +3,8 @@
 mod error;
 mod members;
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::routing::get;
 use chrono::{DateTime, Utc};
@@ -23,6 +25,8 @@ pub struct State {
     pub point: PointClient,
     /// Withdrawals run here, so that a client that hangs up does not cancel one.
     pub sagas: TaskTracker,
+    /// How long a client waits for a withdrawal; less than a request may take. It goes on after that.
+    pub withdrawal_patience: Duration,
     /// What time it is.
     pub clock: fn() -> DateTime<Utc>,
 }

@@ -157,6 +157,35 @@ pub async fn count(executor: impl PgExecutor<'_>) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM member"#).fetch_one(executor).await
 }
 
+/// Members who had withdrawn before `before` and have rejoined, and are due to be published again, locked until the
+/// transaction ends. They count as published again once it commits.
+pub async fn take_rejoined_in_tx(
+    tx: &mut PgConnection,
+    before: DateTime<Utc>,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<Vec<Member>> {
+    // Whoever holds a lock is left for the next time: waiting here for a withdrawal that waits here is a deadlock.
+    sqlx::query_as!(
+        Row,
+        "WITH due AS (
+             SELECT member.* FROM member JOIN tombstone USING (member_id)
+             WHERE republished_at IS NULL AND rejoined AND withdrawn_at < $1
+             ORDER BY withdrawn_at LIMIT $3 FOR UPDATE SKIP LOCKED),
+         marked AS (
+             UPDATE tombstone SET republished_at = $2 FROM due WHERE tombstone.member_id = due.member_id)
+         SELECT member_id, membership_id, phone_no, nickname, status, version, joined_at FROM due",
+        before,
+        now,
+        limit
+    )
+    .fetch_all(tx)
+    .await?
+    .into_iter()
+    .map(Member::try_from)
+    .collect()
+}
+
 /// The next generated id that nobody chose.
 pub async fn next_free_id_in_tx(tx: &mut PgConnection) -> sqlx::Result<MemberId> {
     loop {

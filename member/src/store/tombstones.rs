@@ -23,7 +23,7 @@ pub async fn put_in_tx(tx: &mut PgConnection, tombstone: &Tombstone) -> sqlx::Re
         "INSERT INTO tombstone (member_id, membership_id, last_version, withdrawn_at) VALUES ($1, $2, $3, $4)
          ON CONFLICT (member_id) DO UPDATE
          SET membership_id = excluded.membership_id, last_version = excluded.last_version,
-             withdrawn_at = excluded.withdrawn_at, republished_at = NULL",
+             withdrawn_at = excluded.withdrawn_at, rejoined = false, republished_at = NULL",
         tombstone.member_id.get(),
         tombstone.membership_id.0,
         tombstone.last_version,
@@ -36,23 +36,17 @@ pub async fn put_in_tx(tx: &mut PgConnection, tombstone: &Tombstone) -> sqlx::Re
 
 /// The version to go on from when a memberId joins anew, 0 when it never withdrew. The member is the newest record
 /// of its key from now on, so the withdrawal is not published again.
-pub async fn supersede_in_tx(
-    tx: &mut PgConnection,
-    member_id: MemberId,
-    now: DateTime<Utc>,
-) -> sqlx::Result<i64> {
+pub async fn supersede_in_tx(tx: &mut PgConnection, member_id: MemberId) -> sqlx::Result<i64> {
     let version = sqlx::query_scalar!(
-        "UPDATE tombstone SET republished_at = coalesce(republished_at, $2) WHERE member_id = $1
-         RETURNING last_version",
-        member_id.get(),
-        now
+        "UPDATE tombstone SET rejoined = true WHERE member_id = $1 RETURNING last_version",
+        member_id.get()
     )
     .fetch_optional(tx)
     .await?;
     Ok(version.unwrap_or(0))
 }
 
-/// Withdrawals from before `before` whose second publication is due. They count as published again once the
+/// Withdrawals from before `before` that are due to be published again. They count as published again once the
 /// transaction commits.
 pub async fn take_due_in_tx(
     tx: &mut PgConnection,
@@ -65,7 +59,7 @@ pub async fn take_due_in_tx(
         "UPDATE tombstone SET republished_at = $2
          WHERE member_id = ANY (ARRAY(
              SELECT member_id FROM tombstone
-             WHERE republished_at IS NULL AND withdrawn_at < $1
+             WHERE republished_at IS NULL AND NOT rejoined AND withdrawn_at < $1
              ORDER BY withdrawn_at LIMIT $3 FOR UPDATE SKIP LOCKED))
          RETURNING member_id, membership_id, last_version, withdrawn_at",
         before,

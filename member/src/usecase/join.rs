@@ -65,19 +65,15 @@ async fn attempt(
     let mut member = Member::join(member_id, membership_id, phone_no, nickname, now);
     // The insertion comes first: it waits for a withdrawal of this id that is about to leave its tombstone.
     members::insert_in_tx(&mut tx, &member).await?;
-    go_on_from_tombstone_in_tx(&mut tx, &mut member, now).await?;
+    go_on_from_tombstone_in_tx(&mut tx, &mut member).await?;
     let aggregate = AggregateVersion { member_id, membership_id, version: member.version };
     outbox::append_in_tx(&mut tx, aggregate, &MemberJoined(member.to_state()), provenance).await?;
     tx.commit().await?;
     Ok(member)
 }
 
-async fn go_on_from_tombstone_in_tx(
-    tx: &mut PgConnection,
-    member: &mut Member,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    let last_version = tombstones::supersede_in_tx(tx, member.member_id, now).await?;
+async fn go_on_from_tombstone_in_tx(tx: &mut PgConnection, member: &mut Member) -> sqlx::Result<()> {
+    let last_version = tombstones::supersede_in_tx(tx, member.member_id).await?;
     if last_version > 0 {
         member.go_on_from(last_version);
         members::update_in_tx(tx, member).await?;

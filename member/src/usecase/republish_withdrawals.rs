@@ -1,14 +1,18 @@
 //! Publish each withdrawal a second time a day later, so that it is the newest record of its key whatever was
-//! re-sent in between, and compaction removes the personal data before it.
+//! re-sent in between, and compaction removes the personal data before it. Where the id has rejoined, the member is
+//! published again in its place: Kafka closes and compacts an old segment only when something is appended.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shared_events::Provenance;
 use shared_events::delivery::Wake;
-use sqlx::PgPool;
+use shared_events::delivery::outbox::{self, AggregateVersion};
+use shared_events::event::{MemberJoined, MemberStatus, MemberStatusChanged};
+use sqlx::{PgConnection, PgPool};
 
-use crate::store::tombstones;
+use crate::domain::Member;
+use crate::store::{members, tombstones};
 use crate::usecase::withdraw::publish_in_tx;
 
 /// How long after a withdrawal.
@@ -32,18 +36,39 @@ pub async fn republish_forever(
     }
 }
 
-/// Publishes a batch of what is due at `now` and returns how many withdrawals that were.
+/// Publishes a batch of what is due at `now` and returns how many records that were.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn republish_due(pool: &PgPool, relay: &Wake, now: DateTime<Utc>) -> sqlx::Result<usize> {
     let provenance = Provenance { actor: "service:member".to_owned(), traceparent: None };
     let mut tx = pool.begin().await?;
-    let due = tombstones::take_due_in_tx(&mut tx, now - DELAY, now, BATCH).await?;
-    for tombstone in &due {
+    let withdrawn = tombstones::take_due_in_tx(&mut tx, now - DELAY, now, BATCH).await?;
+    for tombstone in &withdrawn {
         publish_in_tx(&mut tx, tombstone, &provenance).await?;
+    }
+    let rejoined = members::take_rejoined_in_tx(&mut tx, now - DELAY, now, BATCH).await?;
+    for member in &rejoined {
+        publish_state_in_tx(&mut tx, member, &provenance).await?;
     }
     tx.commit().await?;
     relay.wake();
-    Ok(due.len())
+    Ok(withdrawn.len() + rejoined.len())
+}
+
+/// Publishes a member as it stands, under the version that it has.
+async fn publish_state_in_tx(
+    tx: &mut PgConnection,
+    member: &Member,
+    provenance: &Provenance,
+) -> sqlx::Result<()> {
+    let Member { member_id, membership_id, version, .. } = *member;
+    let aggregate = AggregateVersion { member_id, membership_id, version };
+    let state = member.to_state();
+    match member.status {
+        MemberStatus::Ready => outbox::append_in_tx(tx, aggregate, &MemberJoined(state), provenance).await,
+        MemberStatus::Normal | MemberStatus::Abnormal => {
+            outbox::append_in_tx(tx, aggregate, &MemberStatusChanged(state), provenance).await
+        }
+    }
 }

@@ -17,3 +17,4 @@ mod support;
 mod uniqueness;
 mod withdrawal;
 mod withdrawal_failures;
+mod withdrawal_patience;

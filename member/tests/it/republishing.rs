@@ -3,7 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use member::usecase::republish_withdrawals::republish_due;
 
-use crate::support::events::{published, summaries};
+use crate::support::database::until_somebody_waits_for_a_lock;
+use crate::support::events::{message_sent, points_forfeited, published, summaries};
+use crate::support::service::handle_in_tx;
 use crate::support::{Service, StubPoint};
 
 async fn service() -> Service {
@@ -42,14 +44,75 @@ async fn a_withdrawal_is_published_again_after_a_day_and_only_once() {
 }
 
 #[tokio::test]
-async fn a_withdrawal_is_not_published_again_after_a_rejoin() {
+async fn after_a_rejoin_the_member_is_published_again_as_it_stands_and_only_once() {
+    for (is_welcomed, last) in [(false, ("MemberJoined", 3)), (true, ("MemberStatusChanged", 4))] {
+        let service = service().await;
+        service.join(1).await;
+        service.delete(1).await;
+        let current = service.join(1).await;
+        if is_welcomed {
+            service.handle(1, message_sent(1, current)).await;
+        }
+        let before = published(&service.pool).await;
+        assert_eq!(republish_at(&service, in_hours(23)).await, 0);
+
+        assert_eq!(republish_at(&service, in_hours(25)).await, 1);
+        assert_eq!(republish_at(&service, in_hours(24 * 365)).await, 0);
+
+        let events = published(&service.pool).await;
+        let [.., first, second] = events.as_slice() else { panic!("{events:?}") };
+        assert_eq!((events.len(), second.summary()), (before.len() + 1, last));
+        assert_eq!((&first.payload, first.sequence), (&second.payload, second.sequence), "the same again");
+        assert_eq!((second.membership_id, second.actor.as_str()), (current.0, "service:member"));
+    }
+}
+
+#[tokio::test]
+async fn a_withdrawal_that_was_published_again_before_the_rejoin_leaves_nothing_to_do() {
     let service = service().await;
     service.join(1).await;
     service.delete(1).await;
+    assert_eq!(republish_at(&service, in_hours(25)).await, 1);
     service.join(1).await;
 
-    assert_eq!(republish_at(&service, in_hours(48)).await, 0);
+    assert_eq!(republish_at(&service, in_hours(50)).await, 0);
+}
 
+#[tokio::test]
+async fn who_is_about_to_withdraw_again_is_left_to_that_withdrawal() {
+    let service = service().await;
+    service.join(1).await;
+    service.delete(1).await;
+    let current = service.join(1).await;
+    let mut withdrawal = service.pool.begin().await.unwrap();
+    handle_in_tx(&mut withdrawal, 1, points_forfeited(1, current)).await;
+
+    assert_eq!(republish_at(&service, in_hours(25)).await, 0);
+    withdrawal.commit().await.unwrap();
+
+    assert_eq!(published(&service.pool).await.last().unwrap().summary(), ("MemberWithdrawn", 4));
+    assert_eq!(republish_at(&service, in_hours(25)).await, 1);
+    assert_eq!(published(&service.pool).await.last().unwrap().summary(), ("MemberWithdrawn", 4));
+}
+
+#[tokio::test]
+async fn a_withdrawal_is_not_published_again_while_its_id_is_about_to_rejoin() {
+    let service = service().await;
+    service.join(1).await;
+    service.delete(1).await;
+    // Held up where the joining has touched the tombstone and writes its event.
+    let mut lock = service.pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE outbox IN EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+    let republishing = async {
+        until_somebody_waits_for_a_lock(&service.pool).await;
+        assert_eq!(republish_at(&service, in_hours(25)).await, 0);
+        lock.rollback().await.unwrap();
+    };
+
+    tokio::join!(service.join(1), republishing);
+
+    assert_eq!(published(&service.pool).await.last().unwrap().summary(), ("MemberJoined", 3));
+    assert_eq!(republish_at(&service, in_hours(25)).await, 1);
     assert_eq!(published(&service.pool).await.last().unwrap().summary(), ("MemberJoined", 3));
 }
 

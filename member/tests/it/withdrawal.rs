@@ -47,7 +47,7 @@ async fn who_withdraws_is_gone_and_leaves_nothing_personal() {
 }
 
 #[tokio::test]
-async fn the_points_of_the_membership_are_forfeited_in_the_trace_of_the_request() {
+async fn the_points_of_the_membership_are_forfeited_in_the_name_and_trace_of_who_asks() {
     let point = StubPoint::forfeiting().await;
     let service = Service::start_with(point.url()).await;
     let membership_id = service.join(1).await;
@@ -62,6 +62,7 @@ async fn the_points_of_the_membership_are_forfeited_in_the_trace_of_the_request(
     assert_eq!((forfeiture.method.as_str(), forfeiture.path.as_str()), ("PUT", "/forfeitures/1"));
     assert_eq!(forfeiture.body, json!({ "membershipId": membership_id }));
     assert_eq!(forfeiture.headers["content-type"], "application/json");
+    assert_eq!(forfeiture.headers["x-actor"], "operator");
     let sent = forfeiture.headers["traceparent"].to_str().unwrap();
     assert_eq!(sent[..35], traceparent[..35]);
 }

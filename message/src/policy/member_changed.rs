@@ -6,6 +6,7 @@ use shared_events::delivery::Outcome;
 use shared_events::event::{MemberState, MemberStatus, MessageKind};
 use sqlx::PgConnection;
 
+use crate::domain::PhoneNo;
 use crate::store::messages::{self, NewMessage};
 
 pub(super) async fn handle_in_tx(
@@ -17,11 +18,12 @@ pub(super) async fn handle_in_tx(
     if member.member_status != MemberStatus::Ready {
         return Ok(Outcome::Ignored);
     }
+    let phone_no = PhoneNo(member.phone_no.clone());
     let welcome = NewMessage {
         member_id: member.member_id,
         membership_id: member.membership_id,
         kind: MessageKind::Welcome,
-        phone_no: &member.phone_no,
+        phone_no: &phone_no,
         traceparent: envelope.provenance.traceparent.as_deref(),
     };
     let queued = messages::queue_in_tx(tx, &welcome, now).await?;

@@ -58,7 +58,7 @@ pub struct NewMessage<'a> {
     /// What it is for.
     pub kind: MessageKind,
     /// Where it goes.
-    pub phone_no: &'a str,
+    pub phone_no: &'a PhoneNo,
     /// The trace of what caused it.
     pub traceparent: Option<&'a str>,
 }
@@ -76,7 +76,7 @@ pub async fn queue_in_tx(
         message.member_id.get(),
         message.membership_id.0,
         message.kind.as_str(),
-        message.phone_no,
+        message.phone_no.0,
         now,
         message.traceparent,
     )
@@ -253,4 +253,21 @@ pub async fn count(executor: impl PgExecutor<'_>, member_id: Option<MemberId>) -
     )
     .fetch_one(executor)
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phone_number_to_be_queued_is_hidden_in_a_log_line() {
+        let message = NewMessage {
+            member_id: MemberId::try_from(1).unwrap(),
+            membership_id: MembershipId(Uuid::nil()),
+            kind: MessageKind::Welcome,
+            phone_no: &PhoneNo("01085581234".to_owned()),
+            traceparent: None,
+        };
+        assert!(!format!("{message:?}").contains("01085581234"));
+    }
 }

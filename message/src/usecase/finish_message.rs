@@ -13,7 +13,7 @@ use crate::store::messages::{self, Claimed};
 /// Notes an attempt's outcome. Does nothing when the claim has passed to somebody else, or the member has withdrawn.
 ///
 /// # Errors
-/// When the database fails; the lease ends and the message is sent again.
+/// When the database fails; to be tried again, which is safe: without an outcome the message is sent twice.
 pub async fn finish_message(
     pool: &PgPool,
     relay: &Wake,

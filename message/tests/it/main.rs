@@ -7,6 +7,7 @@
 
 mod claims;
 mod http;
+mod outages;
 mod policies;
 mod sending;
 mod support;

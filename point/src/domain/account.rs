@@ -3,6 +3,8 @@
 use shared_events::event::MemberStatus;
 use shared_events::{MemberId, MembershipId};
 
+use super::change::PointChange;
+use super::entry::{EntryType, LedgerEntry};
 use super::points::{PointOverflow, Points};
 
 /// An account: open from the first event of its membership until the forfeiture.
@@ -39,93 +41,6 @@ pub enum AccountState {
     },
 }
 
-/// What a ledger entry records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EntryType {
-    /// The points for joining, once per membership.
-    Signup,
-    /// Points earned at a shop.
-    Earn,
-    /// Points used at a shop.
-    Use,
-    /// What was left at the withdrawal.
-    Forfeit,
-}
-
-impl EntryType {
-    /// The name on the wire and in the database.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Signup => "SIGNUP",
-            Self::Earn => "EARN",
-            Self::Use => "USE",
-            Self::Forfeit => "FORFEIT",
-        }
-    }
-}
-
-/// An entry to be appended to the ledger: never edited, never deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LedgerEntry {
-    /// What it records.
-    pub entry_type: EntryType,
-    /// How many points; the type says whether they came or went.
-    pub amount: Points,
-    /// The balance after it.
-    pub balance_after: Points,
-}
-
-impl LedgerEntry {
-    /// What the balance changed by, with its sign.
-    #[must_use]
-    pub const fn signed_amount(&self) -> i64 {
-        match self.entry_type {
-            EntryType::Signup | EntryType::Earn => self.amount.get(),
-            EntryType::Use | EntryType::Forfeit => -self.amount.get(),
-        }
-    }
-}
-
-/// What a client asks for with `requirePoint`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PointChange {
-    /// `requirePoint` > 0.
-    Earn(Points),
-    /// `requirePoint` < 0.
-    Use(Points),
-}
-
-/// `requirePoint` asks for nothing, or for more than there can be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be an integer from -{max} to {max}, and not 0", max = Points::MAX)]
-pub struct InvalidRequirePoint;
-
-impl PointChange {
-    /// Reads `requirePoint`: positive earns, negative uses.
-    ///
-    /// # Errors
-    /// [`InvalidRequirePoint`] when it is 0 or beyond ±(2^53−1).
-    pub fn from_require_point(require_point: i64) -> Result<Self, InvalidRequirePoint> {
-        let amount = require_point.checked_abs().ok_or(InvalidRequirePoint)?;
-        let amount = Points::try_from(amount).map_err(|_| InvalidRequirePoint)?;
-        match require_point.signum() {
-            1 => Ok(Self::Earn(amount)),
-            -1 => Ok(Self::Use(amount)),
-            _ => Err(InvalidRequirePoint),
-        }
-    }
-
-    /// What the client sent.
-    #[must_use]
-    pub const fn require_point(self) -> i64 {
-        match self {
-            Self::Earn(amount) => amount.get(),
-            Self::Use(amount) => -amount.get(),
-        }
-    }
-}
-
 /// Why a change was refused. The account is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeRefused {
@@ -160,6 +75,23 @@ impl Account {
     ) -> Self {
         let state = AccountState::Open { member_status, member_version, signup_granted: false };
         Self { member_id, membership_id, balance: Points::ZERO, version, state }
+    }
+
+    /// The account of a membership that ended before anything was heard of it: closed from the start, so that
+    /// nothing that arrives later can open one.
+    #[must_use]
+    pub const fn never_opened(member_id: MemberId, membership_id: MembershipId, version: i64) -> Self {
+        let state = AccountState::Closed { forfeited: Points::ZERO };
+        Self { member_id, membership_id, balance: Points::ZERO, version, state }
+    }
+
+    /// What was forfeited at the closing; nothing while the account is open.
+    #[must_use]
+    pub const fn forfeited(&self) -> Points {
+        match self.state {
+            AccountState::Open { .. } => Points::ZERO,
+            AccountState::Closed { forfeited } => forfeited,
+        }
     }
 
     /// Earns or uses points.
@@ -330,6 +262,7 @@ mod tests {
         assert_eq!(forfeiture.forfeited, points(7));
         let closed = account.clone();
         assert_eq!(account.forfeit(), None);
+        assert_eq!(account.forfeited(), points(7));
         assert_eq!(account.change(PointChange::Earn(points(1))), Err(ChangeRefused::Closed));
         assert!(!account.follow_member(MemberStatus::Normal, 9));
         assert_eq!(account.grant_signup(), None);
@@ -342,14 +275,6 @@ mod tests {
             account(MemberStatus::Abnormal).forfeit(),
             Some(Forfeiture { forfeited: Points::ZERO, entry: None })
         );
-    }
-
-    #[test]
-    fn a_require_point_of_0_or_out_of_range_is_no_change() {
-        for invalid in [0, Points::MAX.get() + 1, i64::MAX, i64::MIN, -Points::MAX.get() - 1] {
-            assert_eq!(PointChange::from_require_point(invalid), Err(InvalidRequirePoint), "{invalid}");
-        }
-        assert_eq!(PointChange::from_require_point(-730), Ok(PointChange::Use(points(730))));
     }
 
     proptest! {

@@ -6,9 +6,7 @@ use shared_events::delivery::Outcome;
 use shared_events::event::MemberState;
 use sqlx::PgConnection;
 
-use crate::domain::Account;
-use crate::store::accounts;
-use crate::store::ledger::Origin;
+use crate::store::{Origin, accounts, holders};
 use crate::usecase::book_in_tx;
 use crate::usecase::forfeit_points::close_in_tx;
 
@@ -18,37 +16,29 @@ pub(super) async fn handle_in_tx(
     member: &MemberState,
 ) -> sqlx::Result<Outcome> {
     let origin = Origin { provenance: &envelope.provenance, cause: Some(envelope.id), now: envelope.time };
-    accounts::lock_member_in_tx(tx, member.member_id).await?;
-    let mut known = accounts::lock_all_in_tx(tx, member.member_id).await?;
-    let mut account = match known.take(member.membership_id) {
+    let mut holder = holders::lock_in_tx(tx, member.member_id).await?;
+    let mut account = match accounts::lock_in_tx(tx, member.member_id, member.membership_id).await? {
         Some(mut account) => {
             if !account.follow_member(member.member_status, envelope.sequence) {
                 return Ok(Outcome::Stale);
             }
             account
         }
-        None if envelope.sequence <= known.member_version => return Ok(Outcome::Stale),
+        None if !holder.is_older_than(envelope.sequence) => return Ok(Outcome::Stale),
         None => {
             // A newer membership proves that the former one ended, whatever became of its forfeiture.
-            if let Some(former) = known.take_open() {
-                close_in_tx(tx, former, origin).await?;
-                known = accounts::lock_all_in_tx(tx, member.member_id).await?;
+            if let Some(former) = accounts::lock_open_in_tx(tx, member.member_id).await? {
+                close_in_tx(tx, &mut holder, former, origin).await?;
             }
-            let version = known.last_version();
-            let account = Account::open(
-                member.member_id,
-                member.membership_id,
-                member.member_status,
-                envelope.sequence,
-                version,
-            );
+            let account = holder.open(member.membership_id, member.member_status, envelope.sequence);
+            holders::update_in_tx(tx, &holder).await?;
             accounts::insert_in_tx(tx, &account, origin.now).await?;
             account
         }
     };
     match account.grant_signup() {
         Some(entry) => book_in_tx(tx, &account, &entry, origin).await?,
-        None => accounts::update_in_tx(tx, &account, origin.now).await?,
+        None => accounts::update_in_tx(tx, &account, None, origin).await?,
     }
     Ok(Outcome::Applied)
 }

@@ -6,7 +6,8 @@ use shared_events::{MemberId, MembershipId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::{Account, AccountState, Points};
+use super::Origin;
+use crate::domain::{Account, AccountState, LedgerEntry, Points};
 
 struct Row {
     membership_id: Uuid,
@@ -74,55 +75,23 @@ pub async fn lock_open_in_tx(tx: &mut PgConnection, member_id: MemberId) -> sqlx
     .transpose()
 }
 
-/// All accounts that a memberId ever had, locked in one order until the transaction ends.
-pub async fn lock_all_in_tx(tx: &mut PgConnection, member_id: MemberId) -> sqlx::Result<MemberAccounts> {
-    let rows = sqlx::query_as!(
+/// The account of a membership, open or closed, locked until the transaction ends.
+pub async fn lock_in_tx(
+    tx: &mut PgConnection,
+    member_id: MemberId,
+    membership_id: MembershipId,
+) -> sqlx::Result<Option<Account>> {
+    sqlx::query_as!(
         Row,
         "SELECT membership_id, member_id, member_status, member_version, balance, version, signup_granted, forfeited
-         FROM account WHERE member_id = $1 ORDER BY membership_id FOR UPDATE",
+         FROM account WHERE membership_id = $1 AND member_id = $2 FOR UPDATE",
+        membership_id.0,
         member_id.get()
     )
-    .fetch_all(tx)
-    .await?;
-    let member_version = rows.iter().map(|row| row.member_version).max().unwrap_or(0);
-    let accounts = rows.into_iter().map(Account::try_from).collect::<sqlx::Result<Vec<_>>>()?;
-    Ok(MemberAccounts { member_version, accounts })
-}
-
-/// The accounts of one memberId, one per membership, of which at most one is open.
-#[derive(Clone, Debug)]
-pub struct MemberAccounts {
-    /// The newest version of the member that any of them knows.
-    pub member_version: i64,
-    /// In the order of their membership ids.
-    pub accounts: Vec<Account>,
-}
-
-impl MemberAccounts {
-    /// The version that the next change of any of them gets.
-    #[must_use]
-    pub fn last_version(&self) -> i64 {
-        self.accounts.iter().map(|account| account.version).max().unwrap_or(0)
-    }
-
-    /// Takes out the account of a membership.
-    pub fn take(&mut self, membership_id: MembershipId) -> Option<Account> {
-        let index = self.accounts.iter().position(|account| account.membership_id == membership_id)?;
-        Some(self.accounts.swap_remove(index))
-    }
-
-    /// Takes out the open account.
-    pub fn take_open(&mut self) -> Option<Account> {
-        let is_open = |account: &Account| matches!(account.state, AccountState::Open { .. });
-        let index = self.accounts.iter().position(is_open)?;
-        Some(self.accounts.swap_remove(index))
-    }
-}
-
-/// Serialises what opens accounts of one memberId, also while it has none that could be locked.
-pub async fn lock_member_in_tx(tx: &mut PgConnection, member_id: MemberId) -> sqlx::Result<()> {
-    sqlx::query!("SELECT pg_advisory_xact_lock($1)", member_id.get()).execute(tx).await?;
-    Ok(())
+    .fetch_optional(tx)
+    .await?
+    .map(Account::try_from)
+    .transpose()
 }
 
 /// Stores a new account.
@@ -147,15 +116,26 @@ pub async fn insert_in_tx(tx: &mut PgConnection, account: &Account, now: DateTim
     Ok(())
 }
 
-/// Stores what changed in an account that is locked.
-pub async fn update_in_tx(tx: &mut PgConnection, account: &Account, now: DateTime<Utc>) -> sqlx::Result<()> {
+/// Stores what changed in an account that is locked, and appends the ledger entry where the change is one: in one
+/// statement, since others wait for the lock.
+pub async fn update_in_tx(
+    tx: &mut PgConnection,
+    account: &Account,
+    entry: Option<&LedgerEntry>,
+    origin: Origin<'_>,
+) -> sqlx::Result<()> {
     let row = Columns::of(account);
     sqlx::query!(
-        "UPDATE account
-         SET balance = $2, version = $3, member_status = coalesce($4, member_status),
-             member_version = coalesce($5, member_version), signup_granted = coalesce($6, signup_granted),
-             forfeited = $7, closed_at = CASE WHEN $7::bigint IS NULL THEN NULL ELSE coalesce(closed_at, $8::timestamptz) END
-         WHERE membership_id = $1",
+        "WITH changed AS (
+             UPDATE account
+             SET balance = $2, version = $3, member_status = coalesce($4, member_status),
+                 member_version = coalesce($5, member_version), signup_granted = coalesce($6, signup_granted),
+                 forfeited = $7, closed_at = CASE WHEN $7::bigint IS NULL THEN NULL ELSE coalesce(closed_at, $8::timestamptz) END
+             WHERE membership_id = $1
+             RETURNING membership_id)
+         INSERT INTO ledger_entry (membership_id, type, amount, balance_after, cause, actor, occurred_at)
+         SELECT membership_id, $9, $10::bigint, $11::bigint, $12::uuid, $13::text, $8
+         FROM changed WHERE $9::text IS NOT NULL",
         account.membership_id.0,
         account.balance.get(),
         account.version,
@@ -163,7 +143,12 @@ pub async fn update_in_tx(tx: &mut PgConnection, account: &Account, now: DateTim
         row.member_version,
         row.signup_granted,
         row.forfeited,
-        now,
+        origin.now,
+        entry.map(|entry| entry.entry_type.as_str()),
+        entry.map(LedgerEntry::signed_amount),
+        entry.map(|entry| entry.balance_after.get()),
+        origin.cause,
+        origin.provenance.actor,
     )
     .execute(tx)
     .await?;

@@ -5,8 +5,7 @@ use shared_events::event::{PointsEarned, PointsForfeited, PointsUsed};
 use sqlx::PgConnection;
 
 use crate::domain::{Account, EntryType, LedgerEntry, Points};
-use crate::store::ledger::Origin;
-use crate::store::{accounts, ledger};
+use crate::store::{Origin, accounts};
 
 /// Stores a changed account with its ledger entry and publishes the event.
 pub(crate) async fn book_in_tx(
@@ -15,8 +14,7 @@ pub(crate) async fn book_in_tx(
     entry: &LedgerEntry,
     origin: Origin<'_>,
 ) -> sqlx::Result<()> {
-    accounts::update_in_tx(tx, account, origin.now).await?;
-    ledger::append_in_tx(tx, account.membership_id, entry, origin).await?;
+    accounts::update_in_tx(tx, account, Some(entry), origin).await?;
     publish_in_tx(tx, account, entry.entry_type, entry.amount, origin).await
 }
 

@@ -6,8 +6,7 @@ use shared_events::{MemberId, Provenance};
 use sqlx::PgPool;
 
 use crate::domain::{Account, ChangeRefused, PointChange};
-use crate::store::accounts;
-use crate::store::ledger::Origin;
+use crate::store::{Origin, accounts};
 use crate::usecase::book_in_tx;
 
 /// Why points were not changed.

@@ -5,9 +5,8 @@ use shared_events::delivery::Wake;
 use shared_events::{MemberId, MembershipId, Provenance};
 use sqlx::{PgConnection, PgPool};
 
-use crate::domain::{Account, AccountState, EntryType, Points};
-use crate::store::ledger::Origin;
-use crate::store::{accounts, ledger};
+use crate::domain::{Account, EntryType, Forfeiture, Holder, Points};
+use crate::store::{Origin, accounts, holders};
 use crate::usecase::booking::publish_in_tx;
 
 /// Closes the account of a membership and returns what was forfeited, the same however often it is asked.
@@ -25,25 +24,11 @@ pub async fn forfeit_points(
 ) -> Result<Points, ForfeitError> {
     let mut tx = pool.begin().await?;
     let origin = Origin { provenance, cause: None, now };
-    accounts::lock_member_in_tx(&mut tx, member_id).await?;
-    let mut known = accounts::lock_all_in_tx(&mut tx, member_id).await?;
-    let forfeited = match known.take(membership_id) {
-        Some(account) => close_in_tx(&mut tx, account, origin).await?,
+    let mut holder = holders::lock_in_tx(&mut tx, member_id).await?;
+    let forfeited = match accounts::lock_in_tx(&mut tx, member_id, membership_id).await? {
+        Some(account) => close_in_tx(&mut tx, &mut holder, account, origin).await?,
         None => {
-            let account = Account {
-                member_id,
-                membership_id,
-                balance: Points::ZERO,
-                version: known.last_version() + 1,
-                state: AccountState::Closed { forfeited: Points::ZERO },
-            };
-            accounts::insert_in_tx(&mut tx, &account, now).await.map_err(ForfeitError::from_insert)?;
-            // The version is the memberId's: an account that stays open goes on from it.
-            if let Some(mut open) = known.take_open() {
-                open.version = account.version;
-                accounts::update_in_tx(&mut tx, &open, now).await?;
-            }
-            publish_in_tx(&mut tx, &account, EntryType::Forfeit, Points::ZERO, origin).await?;
+            close_unheard_in_tx(&mut tx, &mut holder, membership_id, origin).await?;
             Points::ZERO
         }
     };
@@ -75,17 +60,35 @@ impl ForfeitError {
 /// Closes an account that is locked, unless it is closed already. Returns what was forfeited then or now.
 pub(crate) async fn close_in_tx(
     tx: &mut PgConnection,
+    holder: &mut Holder,
     mut account: Account,
     origin: Origin<'_>,
 ) -> sqlx::Result<Points> {
-    if let AccountState::Closed { forfeited } = account.state {
-        return Ok(forfeited);
+    let Some(Forfeiture { forfeited, entry }) = account.forfeit() else {
+        return Ok(account.forfeited());
+    };
+    holder.go_on_from(&account);
+    holders::update_in_tx(tx, holder).await?;
+    accounts::update_in_tx(tx, &account, entry.as_ref(), origin).await?;
+    publish_in_tx(tx, &account, EntryType::Forfeit, forfeited, origin).await?;
+    Ok(forfeited)
+}
+
+async fn close_unheard_in_tx(
+    tx: &mut PgConnection,
+    holder: &mut Holder,
+    membership_id: MembershipId,
+    origin: Origin<'_>,
+) -> Result<(), ForfeitError> {
+    if accounts::find_open(tx, holder.member_id).await?.is_some() {
+        // Beside an open account it is a former membership, withdrawn before the open one joined. Nothing is
+        // published, and so no version taken: it would become the newest record of the memberId, my page would
+        // show a balance of 0, and the compacted log would have lost that of the open account.
+        let former = Account::never_opened(holder.member_id, membership_id, holder.last_version);
+        return accounts::insert_in_tx(tx, &former, origin.now).await.map_err(ForfeitError::from_insert);
     }
-    let forfeiture = account.forfeit().expect("the account is not closed");
-    accounts::update_in_tx(tx, &account, origin.now).await?;
-    if let Some(entry) = &forfeiture.entry {
-        ledger::append_in_tx(tx, account.membership_id, entry, origin).await?;
-    }
-    publish_in_tx(tx, &account, EntryType::Forfeit, forfeiture.forfeited, origin).await?;
-    Ok(forfeiture.forfeited)
+    let account = holder.close_unheard(membership_id);
+    holders::update_in_tx(tx, holder).await?;
+    accounts::insert_in_tx(tx, &account, origin.now).await.map_err(ForfeitError::from_insert)?;
+    Ok(publish_in_tx(tx, &account, EntryType::Forfeit, Points::ZERO, origin).await?)
 }

@@ -1,9 +1,10 @@
 //! `/forfeitures/{memberId}`: the pivot of a withdrawal.
 
 use serde_json::json;
+use shared_events::delivery::Outcome;
 use shared_events::event::MemberStatus::{Abnormal, Normal};
 
-use crate::support::{Membership, Service, entries, now};
+use crate::support::{Membership, Service, entries, now, request};
 
 #[tokio::test]
 async fn what_is_left_is_forfeited_once_however_often_it_is_asked() {
@@ -84,13 +85,22 @@ async fn an_unknown_membership_gets_a_closed_account_once() {
 }
 
 #[tokio::test]
-async fn versions_stay_gapless_when_an_unknown_membership_is_forfeited_beside_an_open_account() {
-    let service = Service::with_normal_member(Membership::of(1)).await;
-    service.forfeit(Membership::of(1)).await;
+async fn an_unknown_membership_beside_an_open_account_ends_untold() {
+    let (open, unknown) = (Membership::of(1), Membership::of(1));
+    let service = Service::with_normal_member(open).await;
+    let before = service.published(1).await;
 
+    for _ in 0..2 {
+        let answer = service.forfeit(unknown).await;
+        assert_eq!(answer.body, json!({ "memberId": 1, "forfeitedPoint": 0, "remainPoint": 0 }));
+    }
+
+    assert_eq!(service.published(1).await, before);
+    assert_eq!(service.deliver(unknown.is(Normal, 99)).await, Outcome::Stale);
     assert_eq!(service.change(1, 5).await.number("remainPoint"), 1005);
-
-    assert_eq!(service.published(1).await.len(), 3);
+    assert_eq!(service.forfeit(open).await.number("forfeitedPoint"), 1005);
+    let versions: Vec<_> = service.published(1).await.iter().map(|event| event.sequence).collect();
+    assert_eq!(versions, [1, 2, 3]);
     service.assert_books_are_right().await;
 }
 
@@ -105,6 +115,46 @@ async fn the_membership_of_another_member_is_refused() {
     assert_eq!(answer.problem(), (409, "membership-of-other-member"));
     assert_eq!(service.snapshot().await, before);
     assert_eq!(service.get("/points/1").await.number("remainPoint"), 1000);
+}
+
+#[tokio::test]
+async fn the_actor_that_member_forwards_is_recorded_with_entry_and_event() {
+    let longest = "x".repeat(128);
+    for actor in ["member:1", "shop:a/b~c", &longest] {
+        assert_eq!(actor_of_forfeiture(Some(actor)).await, [actor, actor]);
+    }
+}
+
+#[tokio::test]
+async fn without_a_forwarded_actor_or_with_an_implausible_one_it_is_who_called() {
+    let too_long = "x".repeat(129);
+    for actor in [None, Some(""), Some("member 1"), Some("member:\u{e9}"), Some(too_long.as_str())] {
+        assert_eq!(actor_of_forfeiture(actor).await, ["operator", "operator"], "{actor:?}");
+    }
+}
+
+/// Forfeits with `x-actor`, and returns the actors of the ledger entry and of the event.
+async fn actor_of_forfeiture(x_actor: Option<&str>) -> [String; 2] {
+    let membership = Membership::of(1);
+    let service = Service::with_normal_member(membership).await;
+    let request = request("PUT", "/forfeitures/1", Some("application/json"));
+    let request = match x_actor {
+        Some(actor) => request.header("x-actor", actor),
+        None => request,
+    };
+    let body = json!({ "membershipId": membership.id }).to_string();
+
+    let answer = service.send_internal(request.body(body.into()).expect("a request")).await;
+
+    assert_eq!(answer.number("forfeitedPoint"), 1000);
+    let actors: (String, String) = sqlx::query_as(
+        "SELECT (SELECT actor FROM ledger_entry WHERE type = 'FORFEIT'),
+                (SELECT actor FROM outbox WHERE type = 'PointsForfeited')",
+    )
+    .fetch_one(&service.pool)
+    .await
+    .expect("one entry and one event");
+    actors.into()
 }
 
 #[tokio::test]

@@ -2,9 +2,10 @@
 
 use shared_events::delivery::Outcome;
 use shared_events::event::MemberStatus::{Abnormal, Normal, Ready};
+use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::support::{EVENT_ACTOR, Membership, Service, entries};
+use crate::support::{DEADLINE, EVENT_ACTOR, Membership, Service, entries};
 
 #[tokio::test]
 async fn the_first_event_of_a_member_opens_an_empty_account() {
@@ -187,6 +188,24 @@ async fn a_newer_membership_closes_the_open_account_of_the_former() {
     assert_eq!(service.forfeit(former).await.number("forfeitedPoint"), 1000);
     assert_eq!(service.get("/points/1").await.number("remainPoint"), 1000);
     service.assert_books_are_right().await;
+}
+
+/// Else the work for an event would grow with every rejoin.
+#[tokio::test]
+async fn former_accounts_are_left_alone() {
+    let (former, rejoined) = (Membership::of(1), Membership::of(1));
+    let service = Service::with_normal_member(former).await;
+    service.forfeit(former).await;
+    let mut tx = service.pool.begin().await.expect("a transaction");
+    sqlx::query("SELECT FROM account FOR UPDATE").execute(&mut *tx).await.expect("the locks");
+
+    let next_life = async {
+        service.deliver(rejoined.is(Ready, 4)).await;
+        service.deliver(rejoined.is(Normal, 5)).await;
+        service.forfeit(rejoined).await.number("forfeitedPoint")
+    };
+
+    assert_eq!(timeout(DEADLINE, next_life).await.expect("nobody waits for the former account"), 1000);
 }
 
 #[tokio::test]

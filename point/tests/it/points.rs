@@ -221,3 +221,18 @@ async fn members_do_not_share_accounts() {
     assert_eq!(service.get("/points/2").await.number("remainPoint"), 1000);
     service.assert_books_are_right().await;
 }
+
+#[tokio::test]
+async fn clients_cannot_say_who_they_are() {
+    let service = Service::with_normal_member(Membership::of(1)).await;
+    let request = request("PATCH", "/points/1", Some("application/json")).header("x-actor", "member:9");
+
+    let answer = service.send(request.body(r#"{"requirePoint":1}"#.into()).expect("a request")).await;
+
+    assert_eq!(answer.number("remainPoint"), 1001);
+    let actor: String = sqlx::query_scalar("SELECT actor FROM ledger_entry WHERE type = 'EARN'")
+        .fetch_one(&service.pool)
+        .await
+        .expect("the entry");
+    assert_eq!(actor, "operator");
+}

@@ -1,5 +1,7 @@
 //! A point service of its own for every test, on one Postgres for the whole test process.
 
+mod membership;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -14,13 +16,15 @@ use point::http::{self, State};
 use point::policy::Policies;
 use serde_json::{Value, json};
 use shared_events::delivery::{EventHandler, Outcome, Wake};
-use shared_events::event::{MemberJoined, MemberState, MemberStatus, MemberStatusChanged};
-use shared_events::{Envelope, Event, MemberId, MembershipId, Provenance};
+use shared_events::event::MemberStatus;
+use shared_events::{Envelope, Event};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::sync::OnceCell;
 use tower::ServiceExt;
 use uuid::Uuid;
+
+pub use membership::Membership;
 
 /// Who the events' commands came from.
 pub const EVENT_ACTOR: &str = "service:message";
@@ -146,7 +150,11 @@ impl Service {
 
     pub async fn put_forfeiture(&self, member_id: i64, body: impl Into<Body>) -> Answer {
         let request = request("PUT", &format!("/forfeitures/{member_id}"), Some("application/json"));
-        answer(&self.internal, request.body(body.into()).expect("a request")).await
+        self.send_internal(request.body(body.into()).expect("a request")).await
+    }
+
+    pub async fn send_internal(&self, request: Request<Body>) -> Answer {
+        answer(&self.internal, request).await
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
@@ -157,6 +165,7 @@ impl Service {
     pub async fn snapshot(&self) -> Value {
         sqlx::query_scalar(
             "SELECT jsonb_build_object(
+                'holder', (SELECT jsonb_agg(to_jsonb(holder) ORDER BY member_id) FROM holder),
                 'account', (SELECT jsonb_agg(to_jsonb(account) ORDER BY membership_id) FROM account),
                 'ledger', (SELECT jsonb_agg(to_jsonb(ledger_entry) ORDER BY entry_id) FROM ledger_entry),
                 'outbox', (SELECT jsonb_agg(to_jsonb(outbox) ORDER BY id) FROM outbox))",
@@ -214,6 +223,10 @@ impl Service {
                         SELECT key, sequence, row_number() OVER (PARTITION BY key ORDER BY id) AS number
                         FROM outbox) AS event
                     WHERE sequence <> number),
+                'next account would not go on from the last', (
+                    SELECT jsonb_agg(to_jsonb(holder)) FROM holder
+                    WHERE last_version <> (SELECT coalesce(max(version), 0) FROM account
+                                           WHERE account.member_id = holder.member_id AND closed_at IS NOT NULL)),
                 'several are open', (
                     SELECT jsonb_agg(member_id) FROM (
                         SELECT member_id FROM account WHERE closed_at IS NULL
@@ -257,47 +270,6 @@ pub async fn answer(router: &Router, request: Request<Body>) -> Answer {
     let body =
         if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("a JSON body") };
     Answer { status: parts.status, headers: parts.headers, body }
-}
-
-/// A membership and what the member service says of it.
-#[derive(Clone, Copy, Debug)]
-pub struct Membership {
-    pub member_id: i64,
-    pub id: MembershipId,
-}
-
-impl Membership {
-    pub fn of(member_id: i64) -> Self {
-        Self { member_id, id: MembershipId(Uuid::now_v7()) }
-    }
-
-    /// An event that says: this is the member's status, at this version.
-    pub fn is(self, member_status: MemberStatus, version: i64) -> (Envelope, Event) {
-        let state = MemberState {
-            member_id: MemberId::try_from(self.member_id).expect("a memberId"),
-            membership_id: self.id,
-            phone_no: "01012345678".to_owned(),
-            nickname: "SEQ1".to_owned(),
-            member_status,
-            joined_at: now(),
-        };
-        let (event_type, event) = match member_status {
-            MemberStatus::Ready => ("MemberJoined", Event::MemberJoined(MemberJoined(state.clone()))),
-            MemberStatus::Normal | MemberStatus::Abnormal => {
-                ("MemberStatusChanged", Event::MemberStatusChanged(MemberStatusChanged(state.clone())))
-            }
-        };
-        let envelope = Envelope {
-            id: Uuid::now_v7(),
-            event_type: event_type.to_owned(),
-            source: "/member".to_owned(),
-            member_id: state.member_id,
-            sequence: version,
-            time: now(),
-            provenance: Provenance { actor: EVENT_ACTOR.to_owned(), traceparent: None },
-        };
-        (envelope, event)
-    }
 }
 
 /// The ledger in a shape that is easy to compare.

@@ -4,7 +4,7 @@ CREATE TABLE inbox (
     ce_id uuid PRIMARY KEY,
     received_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX inbox_received_at_idx ON inbox USING brin (received_at);
+CREATE INDEX inbox_received_at_idx ON inbox (received_at);
 
 -- Events that could not be handled, and the later ones of the same key that wait behind them.
 CREATE TABLE parked_event (

@@ -1,5 +1,8 @@
 //! One transaction around a batch of events.
 
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
 use metrics::counter;
 use sqlx::{Connection, PgConnection};
 
@@ -39,7 +42,8 @@ async fn handle_in_tx<H: EventHandler>(
         counter!("events_unknown_total", "topic" => received.topic.suffix()).increment(1);
         return Ok(());
     }
-    let outcome = handler.handle_in_tx(tx, envelope, event).await?;
+    let handling = AssertUnwindSafe(handler.handle_in_tx(tx, envelope, event)).catch_unwind();
+    let outcome = handling.await.unwrap_or_else(|_| Err(HandlerError::permanent("the handler panicked")))?;
     counter!("events_handled_total", "type" => envelope.event_type.clone(), "outcome" => outcome.as_str())
         .increment(1);
     tracing::debug!(

@@ -89,46 +89,69 @@ impl<H: EventHandler> Consumer<H> {
         Ok(())
     }
 
-    /// Returns when every event is either handled or parked.
+    /// Returns when every event is either handled or parked. A batch that fails, for whatever reason, is taken apart:
+    /// what can be handled is, and only the event at fault is waited for or parked.
     async fn settle(
         &self,
         inflow: &mut Inflow<'_>,
         events: &[Received],
         token: &CancellationToken,
     ) -> Result<(), Cancelled> {
-        let handled = retrying(inflow, token, || async {
-            let mut connection = self.pool.acquire().await?;
-            batch::handle(&mut connection, &*self.handler, events).await
-        });
-        match (handled.await?, events) {
-            (Ok(()), _) => self.options.wakes.iter().for_each(Wake::wake),
-            (Err(reason), [event]) => self.park(inflow, event, &reason, token).await?,
-            (Err(_), _) => {
+        if let [event] = events {
+            return self.settle_one(inflow, event, token).await;
+        }
+        match attempt(token, self.handle(events)).await? {
+            Ok(()) => Ok(()),
+            Err(_) => {
                 for event in events {
-                    Box::pin(self.settle(inflow, slice::from_ref(event), token)).await?;
+                    self.settle_one(inflow, event, token).await?;
                 }
+                Ok(())
             }
+        }
+    }
+
+    async fn settle_one(
+        &self,
+        inflow: &mut Inflow<'_>,
+        event: &Received,
+        token: &CancellationToken,
+    ) -> Result<(), Cancelled> {
+        let handled = retrying(inflow, token, || self.handle(slice::from_ref(event)));
+        if let Err(reason) = handled.await? {
+            let parked = retrying(inflow, token, || self.park(event, &reason));
+            parked.await?.expect("a failure to park is always transient");
         }
         Ok(())
     }
 
-    async fn park(
-        &self,
-        inflow: &mut Inflow<'_>,
-        event: &Received,
-        reason: &str,
-        token: &CancellationToken,
-    ) -> Result<(), Cancelled> {
-        let parked = retrying(inflow, token, || async {
-            let mut connection = self.pool.acquire().await?;
-            batch::park(&mut connection, event, reason).await
-        });
-        if let Err(error) = parked.await? {
-            // Parking writes only what it read from Kafka; if that is refused, the row itself is at fault.
-            tracing::error!(error, topic = %event.topic, offset = event.offset, "an event could not be parked");
-        }
+    async fn handle(&self, events: &[Received]) -> Result<(), HandlerError> {
+        let mut connection = self.pool.acquire().await?;
+        batch::handle(&mut connection, &*self.handler, events).await?;
+        self.options.wakes.iter().for_each(Wake::wake);
         Ok(())
     }
+
+    /// Every failure is one to be tried again: an event that is neither handled nor parked would be lost.
+    async fn park(&self, event: &Received, reason: &str) -> Result<(), HandlerError> {
+        let parked = async {
+            let mut connection = self.pool.acquire().await?;
+            batch::park(&mut connection, event, reason).await
+        };
+        parked.await.map_err(|error: HandlerError| HandlerError::Transient(error.into()))
+    }
+}
+
+/// One attempt within its time. Cancelled, it is rolled back.
+async fn attempt<T>(
+    token: &CancellationToken,
+    work: impl Future<Output = Result<T, HandlerError>>,
+) -> Result<Result<T, HandlerError>, Cancelled> {
+    let in_time = async {
+        let elapsed = |elapsed| Err(HandlerError::Transient(Box::new(elapsed)));
+        tokio::time::timeout(ATTEMPT_TIMEOUT, work).await.unwrap_or_else(elapsed)
+    };
+    token.run_until_cancelled(in_time).await.ok_or(Cancelled)
 }
 
 /// Tries for as long as the failure is transient, with the partitions paused in between. The inner error says
@@ -136,7 +159,7 @@ impl<H: EventHandler> Consumer<H> {
 async fn retrying<F, Fut>(
     inflow: &mut Inflow<'_>,
     token: &CancellationToken,
-    mut attempt: F,
+    mut work: F,
 ) -> Result<Result<(), String>, Cancelled>
 where
     F: FnMut() -> Fut,
@@ -144,14 +167,13 @@ where
 {
     let mut delays = backoff::endless();
     loop {
-        let failure = match tokio::time::timeout(ATTEMPT_TIMEOUT, attempt()).await {
-            Ok(Ok(())) => return Ok(Ok(())),
-            Ok(Err(HandlerError::Permanent(error))) => return Ok(Err(chain(&*error))),
-            Ok(Err(HandlerError::Transient(error))) => chain(&*error),
-            Err(elapsed) => elapsed.to_string(),
+        let failure = match attempt(token, work()).await? {
+            Ok(()) => return Ok(Ok(())),
+            Err(HandlerError::Permanent(error)) => return Ok(Err(chain(&*error))),
+            Err(HandlerError::Transient(error)) => error,
         };
         metrics::counter!("events_retried_total").increment(1);
-        tracing::warn!(error = failure, "events cannot be handled for now; trying again");
+        tracing::warn!(error = chain(&*failure), "an event cannot be handled for now; trying again");
         inflow.pause_for(delays.next().unwrap_or(ATTEMPT_TIMEOUT), token).await?;
     }
 }

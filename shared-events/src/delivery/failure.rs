@@ -27,8 +27,12 @@ impl From<sqlx::Error> for HandlerError {
 }
 
 impl From<serde_json::Error> for HandlerError {
+    /// Says where the payload is wrong, but not with what: the error quotes values, and those may be personal data.
     fn from(error: serde_json::Error) -> Self {
-        Self::Permanent(error.into())
+        let (category, line, column) = (error.classify(), error.line(), error.column());
+        Self::permanent(format!(
+            "the payload does not fit ({category:?} error at line {line} column {column})"
+        ))
     }
 }
 

@@ -50,8 +50,9 @@ pub(super) async fn purge_forever(pool: &PgPool) -> sqlx::Result<()> {
     let retention = PgInterval::try_from(RETENTION).map_err(sqlx::Error::Encode)?;
     loop {
         let purged = sqlx::query!(
-            "DELETE FROM inbox WHERE ce_id IN
-                 (SELECT ce_id FROM inbox WHERE received_at < now() - $1::interval LIMIT $2)",
+            "DELETE FROM inbox WHERE ce_id = ANY (ARRAY(
+                 SELECT ce_id FROM inbox WHERE received_at < now() - $1::interval
+                 ORDER BY received_at LIMIT $2))",
             retention,
             PURGE_BATCH
         )

@@ -42,6 +42,12 @@ pub enum DeliveryError {
     /// Postgres could not be reached or refused a statement.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
+    /// Postgres did not answer in time.
+    #[error("the database did not answer in time")]
+    DatabaseSilent,
+    /// An outbox row names a topic that this version does not know.
+    #[error("there is no topic {0}")]
+    UnknownTopic(String),
     /// The producer dropped a delivery report.
     #[error("a delivery report was lost")]
     ReportLost,

@@ -14,7 +14,8 @@ fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// Parks an event that the inbox has just noted in the same transaction.
+/// Parks an event that the inbox has just noted in the same transaction. One that is parked already, as after a purge
+/// of the inbox, stays where it is.
 pub(super) async fn park_in_tx(tx: &mut PgConnection, event: &Received, reason: &str) -> sqlx::Result<()> {
     let headers: Map<String, Value> = event
         .headers
@@ -26,7 +27,8 @@ pub(super) async fn park_in_tx(tx: &mut PgConnection, event: &Received, reason: 
         .collect();
     sqlx::query!(
         "INSERT INTO parked_event (ce_id, topic, key, kafka_partition, kafka_offset, headers, payload, reason)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         ON CONFLICT (ce_id) DO NOTHING",
         event.inbox_id(),
         event.topic.suffix(),
         event.key,

@@ -15,7 +15,7 @@ use crate::identity::MemberId;
 use crate::topic::Topic;
 
 /// A record of one of the topics.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Received {
     /// The topic.
     pub(super) topic: Topic,
@@ -72,7 +72,12 @@ impl Received {
     pub(super) fn decode(&self) -> Result<(&Envelope, Event), HandlerError> {
         let envelope = self.envelope.as_ref().map_err(|error| HandlerError::permanent(error.clone()))?;
         let event = Event::decode(&envelope.event_type, &self.payload)?;
-        Ok((envelope, event))
+        match event.member_id() {
+            Some(member_id) if member_id != envelope.member_id => {
+                Err(HandlerError::permanent("the payload is about another member than the envelope"))
+            }
+            Some(_) | None => Ok((envelope, event)),
+        }
     }
 }
 

@@ -1,24 +1,28 @@
 //! Publishes the outbox in order. One relay per service is active; the others wait for its lock.
 
-use std::time::Duration;
+mod lock;
+
+use std::time::{Duration, Instant};
 
 use chassis::error::chain;
 use metrics::{counter, gauge};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer, PurgeConfig};
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use self::lock::RelayLock;
+use super::DeliveryError;
 use super::backoff;
 use super::broker::Broker;
-use super::outbox::{self, Waiting};
+use super::outbox::Waiting;
 use super::wake::Wake;
-use super::{DeliveryError, TopicsError};
 use crate::topic::Topic;
 
 const BATCH: i64 = 500;
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-const LOCK_RETRY: Duration = Duration::from_millis(500);
+/// A relay that ran for so long before it failed starts again with the shortest delay.
+const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 /// How long the rows that are left may take at shutdown; a broker that is away must not hold it up.
 const LAST_PASS: Duration = Duration::from_secs(2);
 
@@ -45,46 +49,53 @@ impl Relay {
             return Ok(());
         }
         let mut delays = backoff::endless();
-        while let Err(error) = self.lead(&token).await {
+        loop {
+            let start = Instant::now();
+            let Err(error) = self.lead(&token).await else { return Ok(()) };
             counter!("outbox_relay_failures_total").increment(1);
             tracing::warn!(error = chain(&error), "the relay failed; starting again from the first row");
-            tokio::select! {
-                () = tokio::time::sleep(delays.next().unwrap_or(LAST_PASS)) => {}
-                () = token.cancelled() => break,
+            if start.elapsed() > HEALTHY_AFTER {
+                delays = backoff::endless();
+            }
+            let pause = tokio::time::sleep(delays.next().unwrap_or(LAST_PASS));
+            if token.run_until_cancelled(pause).await.is_none() {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
-    /// Takes the lock and relays until cancelled. The lock lives and dies with its own connection.
+    /// Takes the lock and relays until cancelled.
     async fn lead(&self, token: &CancellationToken) -> Result<(), DeliveryError> {
-        let mut connection = PgConnection::connect_with(&self.pool.connect_options()).await?;
-        if !wait_for_lock(&mut connection, self.broker.service(), token).await? {
-            return Ok(connection.close().await?);
-        }
+        let Some(mut lock) = RelayLock::acquire(&self.pool, self.broker.service(), token).await? else {
+            return Ok(());
+        };
         tracing::info!("this replica relays the outbox");
         gauge!("outbox_relay_active").set(1);
         let producer = self.broker.producer()?;
         let relayed = tokio::select! {
-            relayed = self.relay(&mut connection, &producer, token) => relayed,
+            relayed = self.relay(&mut lock, &producer, token) => relayed,
             () = last_pass_over(token) => Ok(()),
         };
         gauge!("outbox_relay_active").set(0);
-        producer.purge(PurgeConfig::default().queue().inflight());
+        discard(producer).await;
+        lock.release().await;
         relayed
     }
 
     async fn relay(
         &self,
-        connection: &mut PgConnection,
+        lock: &mut RelayLock,
         producer: &FutureProducer,
         token: &CancellationToken,
     ) -> Result<(), DeliveryError> {
         loop {
-            let rows = outbox::oldest(connection, BATCH, &self.broker.source()).await?;
+            let rows = lock.oldest(BATCH, &self.broker.source()).await?;
             if !rows.is_empty() {
-                let delivered = self.publish(producer, &rows).await?;
-                outbox::delete(connection, &delivered).await?;
+                let delivered = tokio::select! {
+                    delivered = self.publish(producer, &rows) => delivered?,
+                    error = lock.lost() => return Err(error),
+                };
+                lock.delete(&delivered).await?;
                 continue;
             }
             if token.is_cancelled() {
@@ -122,11 +133,11 @@ impl Relay {
         Ok(delivered)
     }
 
-    fn topic_name(&self, row: &Waiting) -> Result<String, TopicsError> {
+    fn topic_name(&self, row: &Waiting) -> Result<String, DeliveryError> {
         let topic = Topic::ALL.into_iter().find(|topic| topic.suffix() == row.topic);
         topic
             .map(|topic| self.broker.topic_name(topic))
-            .ok_or_else(|| TopicsError::Unknown(row.topic.clone()))
+            .ok_or_else(|| DeliveryError::UnknownTopic(row.topic.clone()))
     }
 }
 
@@ -135,26 +146,10 @@ async fn last_pass_over(token: &CancellationToken) {
     tokio::time::sleep(LAST_PASS).await;
 }
 
-/// Polls for the lock, so that no session waits inside Postgres. `false` when cancelled.
-async fn wait_for_lock(
-    connection: &mut PgConnection,
-    service: &str,
-    token: &CancellationToken,
-) -> sqlx::Result<bool> {
-    let lock = format!("outbox-relay:{service}");
-    loop {
-        let acquired = sqlx::query_scalar!(
-            r#"SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS "acquired!""#,
-            lock
-        )
-        .fetch_one(&mut *connection)
-        .await?;
-        if acquired {
-            return Ok(true);
-        }
-        tokio::select! {
-            () = tokio::time::sleep(LOCK_RETRY) => {}
-            () = token.cancelled() => return Ok(false),
-        }
+/// Forgets what is in flight before somebody else may start from the first row. Blocks until the client is gone.
+async fn discard(producer: FutureProducer) {
+    let discarding = move || producer.purge(PurgeConfig::default().queue().inflight());
+    if tokio::task::spawn_blocking(discarding).await.is_err() {
+        tracing::warn!("the producer did not close cleanly");
     }
 }

@@ -10,6 +10,8 @@ use super::backoff;
 use super::settings::KafkaSettings;
 use crate::topic::Topic;
 
+/// With three replicas an acknowledgement means that two have it: one lost disk loses no event.
+const MIN_INSYNC_REPLICAS: (&str, &str) = ("min.insync.replicas", "2");
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The topics are there, but not as the contract says.
@@ -27,9 +29,14 @@ pub enum TopicsError {
         /// What the settings say.
         expected: i32,
     },
-    /// An outbox row names a topic that this version does not know.
-    #[error("there is no topic {0}")]
-    Unknown(String),
+    /// The broker will not create it, however often it is asked.
+    #[error("topic {topic} cannot be created: {code}")]
+    Refused {
+        /// The topic's full name.
+        topic: String,
+        /// What the broker says.
+        code: RDKafkaErrorCode,
+    },
 }
 
 enum Failure {
@@ -112,7 +119,9 @@ async fn create(admin: &Admin, settings: &KafkaSettings, topics: &[Topic]) -> Re
         .map(|(topic, name)| {
             let replication = TopicReplication::Fixed(settings.topic_replication);
             let new_topic = NewTopic::new(name, settings.topic_partitions, replication);
-            topic.config().iter().fold(new_topic, |new_topic, (key, value)| new_topic.set(key, value))
+            let durability: &[_] = if settings.topic_replication >= 3 { &[MIN_INSYNC_REPLICAS] } else { &[] };
+            let config = topic.config().iter().chain(durability);
+            config.fold(new_topic, |new_topic, (key, value)| new_topic.set(key, value))
         })
         .collect();
     let options = AdminOptions::new().operation_timeout(Some(REQUEST_TIMEOUT));
@@ -121,8 +130,22 @@ async fn create(admin: &Admin, settings: &KafkaSettings, topics: &[Topic]) -> Re
         match result {
             Ok(name) => tracing::info!(topic = name, "created topic"),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, code)) if is_final(code) => {
+                return Err(Failure::Mismatch(TopicsError::Refused { topic, code }));
+            }
             Err((_, code)) => return Err(Failure::Unavailable(KafkaError::AdminOp(code))),
         }
     }
     Ok(())
+}
+
+/// Whether a refusal says something about the settings rather than about the cluster's state.
+const fn is_final(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::InvalidConfig
+            | RDKafkaErrorCode::PolicyViolation
+            | RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed
+    )
 }

@@ -11,6 +11,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::identity::MemberId;
 use crate::topic::Topic;
 pub use member::{MemberJoined, MemberState, MemberStatus, MemberStatusChanged, MemberWithdrawn};
 pub use message::{MessageFailed, MessageKind, MessageSent};
@@ -25,7 +26,7 @@ pub trait Payload: Serialize + DeserializeOwned + JsonSchema + Send + Sync {
 }
 
 macro_rules! events {
-    ($($name:ident on $topic:ident),+ $(,)?) => {
+    ($($name:ident on $topic:ident, about $subject:expr;)+) => {
         $(impl Payload for $name {
             const TYPE: &'static str = stringify!($name);
             const TOPIC: Topic = Topic::$topic;
@@ -53,6 +54,20 @@ macro_rules! events {
             }
         }
 
+        impl Event {
+            /// The member it is about; `None` when the type is not known.
+            #[must_use]
+            pub fn member_id(&self) -> Option<MemberId> {
+                match self {
+                    $(Self::$name(event) => {
+                        let subject: fn(&$name) -> MemberId = $subject;
+                        Some(subject(event))
+                    })+
+                    Self::Unknown => None,
+                }
+            }
+        }
+
         /// The JSON Schema of every payload, by event type.
         #[must_use]
         pub fn schemas() -> Vec<(&'static str, Schema)> {
@@ -62,14 +77,14 @@ macro_rules! events {
 }
 
 events! {
-    MemberJoined on Member,
-    MemberStatusChanged on Member,
-    MemberWithdrawn on Member,
-    MessageSent on Message,
-    MessageFailed on Message,
-    PointsEarned on Point,
-    PointsUsed on Point,
-    PointsForfeited on Point,
+    MemberJoined on Member, about |event| event.0.member_id;
+    MemberStatusChanged on Member, about |event| event.0.member_id;
+    MemberWithdrawn on Member, about |event| event.member_id;
+    MessageSent on Message, about |event| event.member_id;
+    MessageFailed on Message, about |event| event.member_id;
+    PointsEarned on Point, about |event| event.member_id;
+    PointsUsed on Point, about |event| event.member_id;
+    PointsForfeited on Point, about |event| event.member_id;
 }
 
 #[cfg(test)]

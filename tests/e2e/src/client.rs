@@ -89,9 +89,14 @@ impl Client {
         .await;
     }
 
+    /// `POST /members` with a valid number that nobody else has.
+    pub async fn join_with_own_number(&self, member_id: i64) -> Answer {
+        self.join(member_id, &phone_no(member_id), &format!("N{member_id}")).await
+    }
+
     /// Joins with a valid number and waits until point and my page show the sign-up points.
     pub async fn join_and_be_granted(&self, member_id: i64) {
-        let joined = self.join(member_id, &phone_no(member_id), &format!("N{member_id}")).await;
+        let joined = self.join_with_own_number(member_id).await;
         assert_eq!(joined.status, 201, "{joined:?}");
         self.until(&format!("/points/{member_id}"), 200, json!({ "remainPoint": 1_000 })).await;
         self.until(

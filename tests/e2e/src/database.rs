@@ -3,10 +3,11 @@
 use sqlx::{AssertSqlSafe, PgPool};
 
 /// What the state of the business is, table by table, without what delivery keeps for itself.
-const BUSINESS_TABLES: [&str; 7] = [
+const BUSINESS_TABLES: [&str; 8] = [
     "member.member",
     "member.tombstone",
     "message.message",
+    "point.holder",
     "point.account",
     "point.ledger_entry",
     "mypage.page",

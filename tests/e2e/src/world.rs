@@ -89,14 +89,20 @@ impl World {
         self.services.get(name)
     }
 
-    /// Stops one service and starts it again with a further setting.
-    pub async fn replace(&mut self, env: &[(&str, &str, &str)]) {
+    /// Stops all services, if they run, and starts them again with further settings: service, name, value.
+    pub async fn restart_with(&mut self, env: &[(&str, &str, &str)]) {
         self.services.stop().await;
         let further = env.iter().map(|(s, n, v)| ((*s).to_owned(), (*n).to_owned(), (*v).to_owned()));
         self.options.env.extend(further);
         self.services = Services::start(self.options.clone()).await.expect("the services start");
         let base = ["member", "message", "point", "mypage"].map(|name| self.services.get(name).url());
         self.client = Client::new(base);
+    }
+
+    /// What the names of its topics and consumer groups begin with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// The consumer group of a service.

@@ -19,11 +19,11 @@ pub fn resident_bytes(service: &ServiceProcess) -> anyhow::Result<u64> {
 
 /// Stops a service and measures from its execution to its first 200 at `/readyz`.
 pub async fn time_to_ready(service: &ServiceProcess) -> anyhow::Result<Duration> {
-    let http = reqwest::Client::new();
+    let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
     let url = format!("{}/readyz", service.internal_url());
     service.terminate(PATIENCE).await.context("the service does not stop")?;
     let start = Instant::now();
-    service.restart().await?;
+    service.start_again().await?;
     loop {
         if http.get(&url).send().await.is_ok_and(|response| response.status().is_success()) {
             return Ok(start.elapsed());

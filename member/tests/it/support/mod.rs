@@ -3,11 +3,13 @@
 pub mod client;
 pub mod database;
 pub mod events;
+pub mod log;
 pub mod point;
 pub mod service;
 
 use std::time::Duration;
 
+pub use log::Log;
 pub use point::StubPoint;
 pub use service::{Service, applicant};
 use tokio::time::{sleep, timeout};

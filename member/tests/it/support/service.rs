@@ -50,14 +50,26 @@ impl Service {
         Self::on(database, pool, point, timeout)
     }
 
+    /// With a limit on how long a client waits for a withdrawal.
+    pub async fn start_with_patience(point: Url, patience: Duration) -> Self {
+        let database = database::migrated().await;
+        let pool = database::pool(&database, 10);
+        Self::of(database, pool, point, DEADLINE, patience)
+    }
+
     /// On a database and with a pool of the test's own.
     pub fn on(database: Database, pool: PgPool, point: Url, timeout: Duration) -> Self {
+        Self::of(database, pool, point, timeout, DEADLINE)
+    }
+
+    fn of(database: Database, pool: PgPool, point: Url, timeout: Duration, patience: Duration) -> Self {
         let relay = Wake::new();
         let state = State {
             pool: pool.clone(),
             relay: relay.clone(),
             point: PointClient::new(point, timeout).unwrap(),
             sagas: TaskTracker::new(),
+            withdrawal_patience: patience,
             clock: Utc::now,
         };
         let routes = public(state);

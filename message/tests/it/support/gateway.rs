@@ -14,7 +14,8 @@ use super::{DEADLINE, until};
 pub struct StubGateway(Arc<Inner>);
 
 struct Inner {
-    answer: Mutex<Result<(), SendError>>,
+    /// `None`: panics.
+    answer: Mutex<Option<Result<(), SendError>>>,
     /// Each answer takes a permit; closed: all go out.
     gate: Semaphore,
     calls: Mutex<Calls>,
@@ -34,7 +35,8 @@ pub struct Calls {
 impl StubGateway {
     /// Answers only what [`Self::let_go`] or [`Self::release`] lets go.
     pub fn holding() -> Self {
-        Self(Arc::new(Inner { answer: Mutex::new(Ok(())), gate: Semaphore::new(0), calls: Mutex::default() }))
+        let answer = Mutex::new(Some(Ok(())));
+        Self(Arc::new(Inner { answer, gate: Semaphore::new(0), calls: Mutex::default() }))
     }
 
     /// Accepts everything at once.
@@ -51,9 +53,16 @@ impl StubGateway {
         gateway
     }
 
+    /// Panics instead of answering.
+    pub fn panicking() -> Self {
+        let gateway = Self::accepting();
+        *gateway.0.answer.lock().unwrap() = None;
+        gateway
+    }
+
     /// What is answered from now on.
     pub fn answer(&self, answer: Result<(), SendError>) {
-        *self.0.answer.lock().unwrap() = answer;
+        *self.0.answer.lock().unwrap() = Some(answer);
     }
 
     /// Lets so many answers go out.
@@ -95,6 +104,7 @@ impl SmsGateway for StubGateway {
             permit.forget();
         }
         self.0.calls.lock().unwrap().in_flight -= 1;
-        self.0.answer.lock().unwrap().clone()
+        let answer = self.0.answer.lock().unwrap().clone();
+        answer.expect("a gateway that panics")
     }
 }

@@ -4,12 +4,14 @@ pub mod client;
 pub mod database;
 pub mod events;
 pub mod gateway;
+pub mod log;
 pub mod service;
 pub mod worker;
 
 use std::time::Duration;
 
 pub use gateway::StubGateway;
+pub use log::Log;
 pub use service::Service;
 use tokio::time::{sleep, timeout};
 pub use worker::RunningWorker;

@@ -5,6 +5,6 @@ mod concurrency;
 mod memberships;
 mod outages;
 mod poison;
+mod relay;
 mod replay;
-mod scenario;
 mod start;

@@ -56,7 +56,7 @@ fn all_topics_replayed_to_fresh_consumer_groups_without_an_inbox_change_nothing(
             .map(|service| (service, world.group(service) + ".replay"));
         let env: Vec<(&str, &str, &str)> =
             groups.iter().map(|(service, group)| (*service, "CONSUMER_GROUP", group.as_str())).collect();
-        world.replace(&env).await;
+        world.restart_with(&env).await;
         let [member, message, point, mypage] = groups.map(|(_, group)| group);
         world
             .quiet_for(&[
@@ -86,7 +86,7 @@ fn my_page_is_rebuilt_from_the_log() {
             .await
             .expect("an empty page table");
         let group = world.group("mypage") + ".rebuild";
-        world.replace(&[("mypage", "CONSUMER_GROUP", &group)]).await;
+        world.restart_with(&[("mypage", "CONSUMER_GROUP", &group)]).await;
         world.quiet_for(&[(group, &["member", "point"])]).await;
 
         assert_eq!(world.snapshot().await, before);

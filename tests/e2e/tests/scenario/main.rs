@@ -1,4 +1,5 @@
-//! The README's three scenarios, typed by HTTPie.
+//! The README's three scenarios, typed by HTTPie. A test target of its own, so that it has the machine to itself: its
+//! deadlines are promises.
 
 use std::io::Write;
 use std::path::Path;

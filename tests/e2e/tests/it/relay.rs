@@ -1,0 +1,51 @@
+//! The relay loses its lock, and nothing is lost, doubled or reordered by it.
+
+use e2e::{World, block_on};
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+/// Ends the sessions that hold an advisory lock: those of the relays.
+async fn cut_the_relays(world: &World) {
+    let cut = "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+               WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database()";
+    sqlx::query(cut).execute(&world.pool).await.expect("the sessions end");
+}
+
+#[test]
+fn relays_that_lose_their_lock_while_they_publish_lose_and_reorder_nothing() {
+    block_on(async {
+        let world = World::start().await;
+        for round in 0..5 {
+            let ids = (1 + round * 20)..=(20 + round * 20);
+            let joins = join_all(ids.map(|id| world.client.join_with_own_number(id)));
+            let (joined, ()) = tokio::join!(joins, cut_the_relays(&world));
+            assert!(joined.iter().all(|answer| answer.status == 201), "{joined:?}");
+        }
+        for id in 1..=100 {
+            world.client.until(&format!("/mypages/{id}"), 200, json!({ "remainPoint": 1_000 })).await;
+        }
+        world.quiet().await;
+
+        let granted: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM point.ledger_entry WHERE type = 'SIGNUP'")
+                .fetch_one(&world.pool)
+                .await
+                .expect("a count");
+        assert_eq!(granted, 100);
+        last_records_are_the_newest(&world).await;
+        world.stop().await;
+    });
+}
+
+/// What compaction would leave of each key is its newest state.
+async fn last_records_are_the_newest(world: &World) {
+    let mut last = std::collections::HashMap::new();
+    for record in world.topics.read("member").await {
+        let sequence: i64 =
+            record.header("ce_sequence").and_then(|text| text.parse().ok()).expect("a sequence");
+        let payload: Value = serde_json::from_slice(&record.payload).expect("JSON");
+        last.insert(record.key, (sequence, payload["memberStatus"].clone()));
+    }
+    assert_eq!(last.len(), 100);
+    assert!(last.values().all(|state| *state == (2, json!("NORMAL"))), "{last:?}");
+}
