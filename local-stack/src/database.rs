@@ -1,14 +1,16 @@
 //! A database with a schema, an owner role and an app role for each service.
 
+use std::net::IpAddr;
+
 use anyhow::Context;
 use reqwest::Url;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
 
 /// The four services, in the order in which they are listed everywhere.
 pub const SERVICES: [&str; 4] = ["member", "message", "point", "mypage"];
 
-/// The password of all service roles; loopback only.
-const PASSWORD: &str = "mileage";
+/// The password of all service roles on a server that only this machine reaches.
+pub const DEFAULT_PASSWORD: &str = "mileage";
 
 /// Creates schemas and roles in the current database; also for `psql` and Docker's entry point.
 pub const BOOTSTRAP: &str = include_str!("../postgres/bootstrap.sql");
@@ -26,30 +28,45 @@ pub enum Role {
 #[derive(Debug, Clone)]
 pub struct Database {
     admin: Url,
+    role_password: String,
 }
 
 impl Database {
     /// Creates the database `name` on the server that the superuser's `admin_url` leads to, if it is not there yet,
     /// and the services' schemas and roles in it.
     pub async fn create(admin_url: &str, name: &str) -> anyhow::Result<Self> {
-        Self::create_from("template0", admin_url, name).await
+        Self::create_with_password(admin_url, name, DEFAULT_PASSWORD).await
+    }
+
+    /// As [`create`](Self::create); new roles get `role_password`, and those that exist must have it.
+    pub async fn create_with_password(
+        admin_url: &str,
+        name: &str,
+        role_password: &str,
+    ) -> anyhow::Result<Self> {
+        Self::create_from("template0", admin_url, name, role_password).await
     }
 
     /// Creates the database `name` as a copy of `template`, to which nobody may be connected.
     pub async fn copy(template: &Self, admin_url: &str, name: &str) -> anyhow::Result<Self> {
-        Self::create_from(template.name(), admin_url, name).await
+        Self::create_from(template.name(), admin_url, name, &template.role_password).await
     }
 
-    async fn create_from(template: &str, admin_url: &str, name: &str) -> anyhow::Result<Self> {
+    async fn create_from(
+        template: &str,
+        admin_url: &str,
+        name: &str,
+        role_password: &str,
+    ) -> anyhow::Result<Self> {
         let mut admin = Url::parse(admin_url).context("not a Postgres URL")?;
         create_if_absent(admin_url, name, template)
             .await
             .with_context(|| format!("cannot create the database {name}"))?;
         admin.set_path(name);
-        bootstrap(admin.as_str())
+        bootstrap(admin.as_str(), role_password)
             .await
             .with_context(|| format!("cannot create schemas and roles in {name}"))?;
-        Ok(Self { admin })
+        Ok(Self { admin, role_password: role_password.to_owned() })
     }
 
     /// Its name.
@@ -71,7 +88,7 @@ impl Database {
         let mut url = self.admin.clone();
         // Fails only for a URL without a host, and Postgres URLs have one.
         let _ = url.set_username(&user);
-        let _ = url.set_password(Some(PASSWORD));
+        let _ = url.set_password(Some(&self.role_password));
         with_search_path(url, service)
     }
 
@@ -92,9 +109,31 @@ impl Database {
     }
 }
 
+/// Refuses the password that everybody knows for roles on a server that others may reach.
+///
+/// # Errors
+/// When `role_password` is the default one and the host of `admin_url` is not this machine.
+pub fn check_role_password(admin_url: &str, role_password: &str) -> anyhow::Result<()> {
+    let options: PgConnectOptions = admin_url.parse().context("not a Postgres URL")?;
+    let host = options.get_host().trim_matches(['[', ']']);
+    let is_local = options.get_socket().is_some()
+        || host.starts_with('/')
+        || host == "localhost"
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    anyhow::ensure!(
+        is_local || role_password != DEFAULT_PASSWORD,
+        "Postgres at {host} may be reached by others: give its service roles a password in MILEAGE_ROLE_PASSWORD"
+    );
+    Ok(())
+}
+
 /// Creates the services' schemas and roles in the database that `admin_url` names. Can be repeated.
-pub async fn bootstrap(admin_url: &str) -> anyhow::Result<()> {
+pub async fn bootstrap(admin_url: &str, role_password: &str) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(admin_url).await?;
+    sqlx::query("SELECT set_config('mileage.role_password', $1, false)")
+        .bind(role_password)
+        .execute(&mut connection)
+        .await?;
     sqlx::raw_sql(BOOTSTRAP).execute(&mut connection).await?;
     Ok(connection.close().await?)
 }
@@ -130,4 +169,23 @@ fn quoted(identifier: &str) -> String {
 fn with_search_path(mut url: Url, schemas: &str) -> String {
     url.query_pairs_mut().append_pair("options", &format!("-csearch_path={schemas}"));
     url.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_password_is_for_this_machine_only() {
+        for local in ["localhost", "127.0.0.1:5433", "127.8.0.1", "[::1]", "%2Fvar%2Frun%2Fpostgresql"] {
+            check_role_password(&format!("postgres://postgres@{local}/mileage"), DEFAULT_PASSWORD).unwrap();
+        }
+        for remote in ["db.example.org", "10.0.0.7", "[fd00::7]", "localhost.example.org", "x?host=10.0.0.7"]
+        {
+            let url = format!("postgres://postgres@{remote}");
+            let error = check_role_password(&url, DEFAULT_PASSWORD).unwrap_err().to_string();
+            assert!(error.contains("MILEAGE_ROLE_PASSWORD"), "{error}");
+            check_role_password(&url, "another").unwrap();
+        }
+    }
 }

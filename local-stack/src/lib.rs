@@ -6,6 +6,7 @@
 pub mod database;
 pub mod in_process_broker;
 pub mod kafka;
+pub mod log_follower;
 pub mod port;
 pub mod port_owner;
 pub mod postgres;
@@ -17,4 +18,4 @@ pub mod scratch;
 pub mod service;
 pub mod services;
 pub mod stack;
-mod wait;
+pub mod wait;

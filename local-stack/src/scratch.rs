@@ -24,7 +24,7 @@ impl ScratchDir {
 
         let base = base();
         create_readable(&base)?;
-        remove_leftovers(&base);
+        remove_leftovers_in(&base);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = base.join(format!("{kind}-{}-{number}", std::process::id()));
         create_readable(&path)?;
@@ -43,6 +43,11 @@ impl Drop for ScratchDir {
     }
 }
 
+/// Removes the folders of processes that were killed.
+pub fn remove_leftovers() {
+    remove_leftovers_in(&base());
+}
+
 /// Postgres, run as another user, must be able to reach what is below; hence not always the temp folder.
 fn base() -> PathBuf {
     let name = format!("mileage-local-stack-{}", nix::unistd::geteuid());
@@ -59,7 +64,7 @@ fn create_readable(path: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot create {}", path.display()))
 }
 
-fn remove_leftovers(base: &Path) {
+fn remove_leftovers_in(base: &Path) {
     let Ok(entries) = fs::read_dir(base) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();

@@ -145,10 +145,15 @@ impl ServiceProcess {
         }
     }
 
-    /// Starts it again with the same settings and waits until it is ready; a running one is killed first.
-    pub async fn restart(&self) -> anyhow::Result<()> {
+    /// Starts it again with the same settings, without waiting until it is ready; a running one is killed first.
+    pub async fn start_again(&self) -> anyhow::Result<()> {
         self.kill().await;
-        self.launch()?;
+        self.launch()
+    }
+
+    /// As [`start_again`](Self::start_again), and waits until it is ready.
+    pub async fn restart(&self) -> anyhow::Result<()> {
+        self.start_again().await?;
         self.wait_ready().await
     }
 

@@ -22,8 +22,13 @@ pub const TOPIC_PREFIX: &str = "mileage";
 pub enum PostgresSource {
     /// A server of our own.
     Own(PostgresOptions),
-    /// A running server, by its superuser's URL. Its path names the database; `mileage` if there is none.
-    Given(String),
+    /// A running server.
+    Given {
+        /// Its superuser's URL. The path names the database; `mileage` if there is none.
+        url: String,
+        /// The password of the service roles.
+        role_password: String,
+    },
 }
 
 /// Where the broker comes from.
@@ -158,10 +163,11 @@ async fn start_postgres(source: PostgresSource) -> anyhow::Result<(Option<Postgr
             ));
             Ok((Some(postgres), database))
         }
-        PostgresSource::Given(url) => {
+        PostgresSource::Given { url, role_password } => {
             let name = database_name(&url)?;
-            let database =
-                Database::create(&url, &name).await.context("cannot use the Postgres of POSTGRES_URL")?;
+            let database = Database::create_with_password(&url, &name, &role_password)
+                .await
+                .context("cannot use the Postgres of POSTGRES_URL")?;
             say(format!(
                 "postgres given by POSTGRES_URL ready: database {name} ({})",
                 seconds(start.elapsed())

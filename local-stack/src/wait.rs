@@ -5,8 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Tries `attempt` until it succeeds or `deadline` has passed; then the last error is returned.
-pub(crate) async fn until_ok<T, E, F>(deadline: Duration, mut attempt: impl FnMut() -> F) -> Result<T, E>
+/// Tries `attempt` until it succeeds, with pauses that grow from 10 to 100 ms.
+///
+/// # Errors
+/// The last one, once `deadline` has passed. An attempt that hangs is not cut short.
+pub async fn until_ok<T, E, F>(deadline: Duration, mut attempt: impl FnMut() -> F) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,
 {

@@ -7,6 +7,7 @@
 
 use std::{
     io::{BufRead, BufReader},
+    os::unix::fs::symlink,
     path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -14,6 +15,7 @@ use std::{
 
 use local_stack::{
     kafka::{Kafka, KafkaOptions},
+    port::free_port,
     postgres::{Postgres, PostgresOptions},
     process::{ChildProcess, Signal},
     scratch::ScratchDir,
@@ -42,9 +44,15 @@ async fn a_killed_parent_leaves_no_child_and_its_data_is_removed_later() {
     if std::env::var_os(VICTIM).is_some() {
         return be_the_victim().await;
     }
+    // A folder for temporary files of its own: elsewhere any other process would remove what the victim leaves.
+    let temp = ScratchDir::new("victim").unwrap();
+    // All the same it must not get a port that another process has reserved.
+    free_port().unwrap();
+    symlink(std::env::temp_dir().join("mileage-ports"), temp.path().join("mileage-ports")).unwrap();
     let mut victim = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "a_killed_parent_leaves_no_child_and_its_data_is_removed_later", "--nocapture"])
         .env(VICTIM, "1")
+        .env("TMPDIR", temp.path())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -67,7 +75,9 @@ async fn a_killed_parent_leaves_no_child_and_its_data_is_removed_later() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(folder.exists());
-    let _next_user = ScratchDir::new("next").unwrap();
+    let clean =
+        Command::new(env!("CARGO_BIN_EXE_local-stack")).arg("clean").env("TMPDIR", temp.path()).status();
+    assert!(clean.unwrap().success());
     assert!(!folder.exists());
 }
 

@@ -87,3 +87,42 @@ async fn throw_away_data_goes_with_the_server() {
     assert!(!log.exists());
     assert!(!log.parent().unwrap().exists());
 }
+
+#[tokio::test]
+async fn a_failing_statement_leaves_no_personal_data_in_the_log() {
+    let postgres = start().await;
+    let database = postgres.create_database("discreet").await.unwrap();
+    let mut owner = connect(&database.url("member", Role::Owner)).await;
+    // With SELECT: Postgres names the key only to a role that may read it.
+    let table =
+        "CREATE TABLE customer (phone_no text PRIMARY KEY); GRANT SELECT, INSERT ON customer TO member_app";
+    sqlx::raw_sql(table).execute(&mut owner).await.unwrap();
+
+    let mut app = connect(&database.url("member", Role::App)).await;
+    let literal = "INSERT INTO customer VALUES ('01085581234')";
+    sqlx::raw_sql(literal).execute(&mut app).await.unwrap();
+    sqlx::raw_sql(literal).execute(&mut app).await.unwrap_err();
+    let bound = sqlx::query("INSERT INTO customer VALUES ($1)").bind("01085581234");
+    bound.execute(&mut app).await.unwrap_err();
+
+    let log = std::fs::read_to_string(postgres.log_path()).unwrap();
+    assert_eq!(log.matches("duplicate key value violates unique constraint").count(), 2, "{log}");
+    assert!(!log.contains("01085581234"), "{log}");
+    assert!(!log.contains("INSERT INTO"), "{log}");
+}
+
+#[tokio::test]
+async fn roles_log_in_with_the_given_password_only() {
+    let postgres = start().await;
+    let access = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+    std::fs::write(postgres.log_path().with_file_name("data").join("pg_hba.conf"), access).unwrap();
+    postgres.restart().await.unwrap();
+
+    for _ in 0..2 {
+        let database =
+            Database::create_with_password(&postgres.admin_url(), "given", "secret").await.unwrap();
+        connect(&database.url("point", Role::App)).await;
+    }
+    let with_default = Database::create(&postgres.admin_url(), "given").await.unwrap();
+    assert!(PgConnection::connect(&with_default.url("point", Role::App)).await.is_err());
+}

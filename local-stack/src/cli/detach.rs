@@ -2,14 +2,13 @@
 
 use std::{
     fs::File,
-    io::Read,
     path::Path,
     process::{Child, Command, ExitCode, Stdio},
     time::Duration,
 };
 
 use anyhow::Context;
-use local_stack::report::say;
+use local_stack::{log_follower::LogFollower, report::say};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -62,15 +61,11 @@ fn spawn_itself(log: &Path) -> anyhow::Result<Child> {
 
 /// Prints the log as it grows, until it says that all is ready or the process ends.
 async fn follow(mut child: Child, log: &Path) -> anyhow::Result<ExitCode> {
-    let mut log = File::open(log)?;
-    let mut pending = Vec::new();
+    let mut log = LogFollower::open(log)?;
     loop {
         let ended = child.try_wait()?;
-        log.read_to_end(&mut pending)?;
-        while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = pending.drain(..=end).collect();
-            let line = String::from_utf8_lossy(&line);
-            say(line.trim_end());
+        for line in log.new_lines()? {
+            say(&line);
             if line.starts_with(READY) {
                 return Ok(ExitCode::SUCCESS);
             }

@@ -12,7 +12,8 @@ mod up;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
+use local_stack::{database::DEFAULT_PASSWORD, scratch};
 
 /// Runs Postgres, Apache Kafka and the four services on this machine.
 #[derive(Debug, Parser)]
@@ -30,6 +31,9 @@ enum Command {
     Down(Place),
     /// Says what is running and whether it answers.
     Status(Place),
+    /// Removes the throw-away folders of processes that were killed.
+    #[command(hide = true)]
+    Clean,
     /// Runs a command with `DATABASE_URL` set to a throw-away database that has all migrations.
     Schema {
         /// The command and its arguments.
@@ -67,9 +71,23 @@ struct UpArguments {
     #[arg(long, env = "KAFKA_PORT", default_value_t = 19092, value_parser = clap::value_parser!(u16).range(1..))]
     kafka_port: u16,
 
+    /// Free ports instead of the fixed ones; `stack.json` in the data folder says which.
+    #[arg(long, hide = true)]
+    free_ports: bool,
+
     /// A running Postgres to use instead, by its superuser's URL; its path names the database [default: mileage].
     #[arg(long, env = "POSTGRES_URL", hide_env_values = true)]
     postgres_url: Option<String>,
+
+    /// The password of the service roles in the Postgres of POSTGRES_URL; must be given unless that is on loopback.
+    #[arg(
+        long,
+        env = "MILEAGE_ROLE_PASSWORD",
+        hide_env_values = true,
+        default_value = DEFAULT_PASSWORD,
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    role_password: String,
 
     /// A running Kafka to use instead, by its bootstrap servers.
     #[arg(long, env = "KAFKA_BROKERS")]
@@ -94,6 +112,10 @@ pub(crate) async fn run() -> anyhow::Result<ExitCode> {
         Command::Up(arguments) => up::run(arguments).await,
         Command::Down(place) => down::run(&place.folder()).await,
         Command::Status(place) => status::run(&place.folder()).await,
+        Command::Clean => {
+            scratch::remove_leftovers();
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Schema { command } => schema::run(&command).await,
     }
 }

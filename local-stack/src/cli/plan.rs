@@ -8,8 +8,9 @@ use std::{
 
 use anyhow::Context;
 use local_stack::{
-    database::SERVICES,
+    database::{SERVICES, check_role_password},
     kafka::{KafkaOptions, distribution},
+    port::free_port,
     postgres::{PostgresOptions, account},
     report::say,
     services::Ports,
@@ -21,17 +22,35 @@ use super::{
     running::{Folder, Part},
 };
 
+/// The ports of everything on 127.0.0.1.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PortPlan {
+    postgres: u16,
+    kafka: u16,
+    /// In the order of [`SERVICES`].
+    pub(super) services: [Ports; 4],
+}
+
+impl PortPlan {
+    pub(super) fn new(arguments: &UpArguments) -> anyhow::Result<Self> {
+        if arguments.free_ports {
+            return Ok(Self { postgres: free_port()?, kafka: free_port()?, services: Ports::free()? });
+        }
+        Ok(Self { postgres: arguments.postgres_port, kafka: arguments.kafka_port, services: Ports::FIXED })
+    }
+}
+
 /// The listeners that `up` opens.
-pub(super) fn parts(arguments: &UpArguments) -> Vec<Part> {
+pub(super) fn parts(arguments: &UpArguments, ports: &PortPlan) -> Vec<Part> {
     let server = |name: &str, port| Part { name: name.to_owned(), port, ready_url: None };
     let mut parts = Vec::new();
     if arguments.postgres_url.is_none() {
-        parts.push(server("postgres", arguments.postgres_port));
+        parts.push(server("postgres", ports.postgres));
     }
     if arguments.kafka_brokers.is_none() && arguments.broker != Some(BrokerKind::InProcess) {
-        parts.push(server("kafka", arguments.kafka_port));
+        parts.push(server("kafka", ports.kafka));
     }
-    for (name, ports) in SERVICES.iter().zip(Ports::FIXED) {
+    for (name, ports) in SERVICES.iter().zip(ports.services) {
         let ready_url = Some(format!("http://127.0.0.1:{}/readyz", ports.internal));
         parts.push(Part { name: (*name).to_owned(), port: ports.public, ready_url: ready_url.clone() });
         parts.push(Part { name: format!("{name} (internal)"), port: ports.internal, ready_url });
@@ -40,17 +59,26 @@ pub(super) fn parts(arguments: &UpArguments) -> Vec<Part> {
 }
 
 /// Decides where Postgres and the broker come from; fetches Kafka if need be.
-pub(super) async fn options(arguments: &UpArguments, folder: &Folder) -> anyhow::Result<StackOptions> {
-    let broker = broker(arguments, folder).await?;
+pub(super) async fn options(
+    arguments: &UpArguments,
+    ports: &PortPlan,
+    folder: &Folder,
+) -> anyhow::Result<StackOptions> {
+    if let Some(url) = &arguments.postgres_url {
+        check_role_password(url, &arguments.role_password)?;
+    }
+    let broker = broker(arguments, ports, folder).await?;
     let in_process = matches!(broker, BrokerSource::InProcess);
     let postgres = match &arguments.postgres_url {
         Some(_) if in_process => anyhow::bail!(
             "the in-process broker forgets everything at a stop, so it cannot be used with the database of POSTGRES_URL"
         ),
-        Some(url) => PostgresSource::Given(url.clone()),
+        Some(url) => {
+            PostgresSource::Given { url: url.clone(), role_password: arguments.role_password.clone() }
+        }
         None => PostgresSource::Own(PostgresOptions {
             data_dir: if in_process { None } else { Some(postgres_dir(folder)?) },
-            port: Some(arguments.postgres_port),
+            port: Some(ports.postgres),
             durable: !in_process,
             log: Some(folder.logs().join("postgres.log")),
         }),
@@ -58,13 +86,13 @@ pub(super) async fn options(arguments: &UpArguments, folder: &Folder) -> anyhow:
     Ok(StackOptions {
         postgres,
         broker,
-        ports: Some(Ports::FIXED),
+        ports: Some(ports.services),
         env: Vec::new(),
         log_dir: Some(folder.logs()),
     })
 }
 
-async fn broker(arguments: &UpArguments, folder: &Folder) -> anyhow::Result<BrokerSource> {
+async fn broker(arguments: &UpArguments, ports: &PortPlan, folder: &Folder) -> anyhow::Result<BrokerSource> {
     if arguments.broker == Some(BrokerKind::InProcess) {
         notice("as you asked");
         return Ok(BrokerSource::InProcess);
@@ -75,7 +103,7 @@ async fn broker(arguments: &UpArguments, folder: &Folder) -> anyhow::Result<Brok
     match distribution::prepare().await {
         Ok(_) => Ok(BrokerSource::Kafka(KafkaOptions {
             data_dir: Some(folder.path().join("kafka")),
-            port: Some(arguments.kafka_port),
+            port: Some(ports.kafka),
             properties: Vec::new(),
             log: Some(folder.logs().join("kafka.log")),
         })),

@@ -5,13 +5,14 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use local_stack::{
     database::SERVICES,
     report::say,
-    services::Ports,
     stack::{BrokerSource, Stack},
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
-    UpArguments, plan, ports,
+    UpArguments,
+    plan::{self, PortPlan},
+    ports,
     running::{Folder, Running},
     supervise::Supervision,
 };
@@ -33,19 +34,20 @@ pub(super) async fn run(arguments: UpArguments) -> anyhow::Result<ExitCode> {
         say(format!("already running (pid {pid}); ./dev down stops it"));
         return Ok(ExitCode::FAILURE);
     };
-    folder.write(&Running { pid: std::process::id(), parts: plan::parts(&arguments) })?;
+    let ports = PortPlan::new(&arguments)?;
+    folder.write(&Running { pid: std::process::id(), parts: plan::parts(&arguments, &ports) })?;
     let mut stop = StopSignals::new()?;
 
     let patience = former.map_or(Duration::ZERO, |_| FORMER_STACK_PATIENCE);
     let stack = tokio::select! {
-        started = start(&arguments, &folder, patience) => started.inspect_err(|_| folder.forget())?,
+        started = start(&arguments, &ports, &folder, patience) => started.inspect_err(|_| folder.forget())?,
         () = stop.received() => {
             say("stopped before it was ready");
             folder.forget();
             return Ok(ExitCode::FAILURE);
         }
     };
-    say(ready_line(&folder));
+    say(ready_line(&ports, &folder));
 
     let supervision = Supervision::start(Arc::clone(&stack));
     stop.received().await;
@@ -58,11 +60,16 @@ pub(super) async fn run(arguments: UpArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn start(arguments: &UpArguments, folder: &Folder, patience: Duration) -> anyhow::Result<Arc<Stack>> {
-    let mut parts = plan::parts(arguments);
+async fn start(
+    arguments: &UpArguments,
+    ports: &PortPlan,
+    folder: &Folder,
+    patience: Duration,
+) -> anyhow::Result<Arc<Stack>> {
+    let mut parts = plan::parts(arguments, ports);
     ports::check_free(&parts, patience).await?;
     folder.remove_part_logs();
-    let options = plan::options(arguments, folder).await?;
+    let options = plan::options(arguments, ports, folder).await?;
     if !matches!(options.broker, BrokerSource::Kafka(_)) {
         parts.retain(|part| part.name != "kafka");
         folder.write(&Running { pid: std::process::id(), parts })?;
@@ -70,10 +77,10 @@ async fn start(arguments: &UpArguments, folder: &Folder, patience: Duration) -> 
     Ok(Arc::new(Stack::start(options).await?))
 }
 
-fn ready_line(folder: &Folder) -> String {
+fn ready_line(ports: &PortPlan, folder: &Folder) -> String {
     let services: Vec<String> = SERVICES
         .iter()
-        .zip(Ports::FIXED)
+        .zip(ports.services)
         .map(|(name, ports)| format!("{name} http://localhost:{}", ports.public))
         .collect();
     format!("{READY} {} (logs: {})", services.join(", "), folder.logs().display())

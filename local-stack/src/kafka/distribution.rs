@@ -2,25 +2,28 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
+    time::Duration,
 };
 
 use anyhow::Context;
 use nix::fcntl::{Flock, FlockArg};
 use rand::RngExt;
 
-use super::{class_archive, java, node};
+use super::{class_archive, java, maven, node};
 use crate::{
-    process::{ChildProcess, Signal, log_tail},
+    process::{ChildProcess, Signal},
     project,
-    report::say,
     scratch::ScratchDir,
+    wait::until_ok,
 };
 
 /// The id of the only node, broker and controller at once.
 pub(super) const NODE_ID: &str = "1";
+
+/// How long another process may take to prepare Kafka: a download over a slow line.
+const LOCK_DEADLINE: Duration = Duration::from_secs(15 * 60);
 
 const POM: &str = include_str!("../../kafka/pom.xml");
 const LOG_SETTINGS: &str = include_str!("../../kafka/log4j2.properties");
@@ -44,16 +47,12 @@ pub async fn prepare() -> anyhow::Result<Distribution> {
     if let Some(ready) = Distribution::load(&cache) {
         return Ok(ready);
     }
-    let _lock = tokio::task::spawn_blocking({
-        let cache = cache.clone();
-        move || lock(&cache)
-    })
-    .await??;
+    let _lock = lock(&cache).await?;
     if let Some(made_meanwhile) = Distribution::load(&cache) {
         return Ok(made_meanwhile);
     }
     java::check()?;
-    let distribution = tokio::task::spawn_blocking(move || Distribution::resolve(cache)).await??;
+    let distribution = Distribution::resolve(cache).await?;
     distribution.make_checkpoint().await?;
     class_archive::train(&distribution).await;
     fs::write(distribution.cache.join("pom.xml"), POM).context("cannot remember Kafka's class path")?;
@@ -70,13 +69,13 @@ impl Distribution {
         (same && complete).then(|| Self { cache: cache.to_owned(), class_path })
     }
 
-    fn resolve(cache: PathBuf) -> anyhow::Result<Self> {
+    async fn resolve(cache: PathBuf) -> anyhow::Result<Self> {
         let work = cache.join("resolve");
         fs::create_dir_all(&work)?;
         fs::write(work.join("pom.xml"), POM)?;
         fs::write(cache.join("log4j2.properties"), LOG_SETTINGS)?;
         let _ = fs::remove_file(cache.join("pom.xml"));
-        run_maven(&work, &cache.join("classpath"))?;
+        maven::resolve(&work, &cache.join("classpath")).await?;
         let class_path = fs::read_to_string(cache.join("classpath")).context("Maven wrote no class path")?;
         Ok(Self { cache, class_path: class_path.trim().to_owned() })
     }
@@ -138,52 +137,16 @@ impl Distribution {
     }
 }
 
-fn lock(cache: &Path) -> anyhow::Result<Flock<File>> {
+/// Waits while another process prepares Kafka, without blocking a thread: the wait can be given up at any time.
+async fn lock(cache: &Path) -> anyhow::Result<Flock<File>> {
     fs::create_dir_all(cache).with_context(|| format!("cannot create {}", cache.display()))?;
-    let file = File::create(cache.join("lock")).context("cannot create Kafka's lock file")?;
-    Flock::lock(file, FlockArg::LockExclusive)
-        .map_err(|(_, error)| error)
-        .context("cannot lock Kafka's folder")
-}
-
-fn run_maven(work: &Path, class_path: &Path) -> anyhow::Result<()> {
-    let errors = work.join("maven-errors.log");
-    say("kafka: resolving Apache Kafka from Maven Central (about 70 MB, once)");
-    let mut maven = Command::new("mvn")
-        .args(["-B", "-f"])
-        .arg(work.join("pom.xml"))
-        .arg("dependency:build-classpath")
-        .arg(format!("-Dmdep.outputFile={}", class_path.display()))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(File::create(&errors).context("cannot create Maven's log")?)
-        .spawn()
-        .context("Kafka is resolved by Maven, and there is no mvn (package maven)")?;
-    let mut complaints = Vec::new();
-    if let Some(output) = maven.stdout.take() {
-        let lines = BufReader::new(output).split(b'\n').map_while(Result::ok);
-        for line in lines.map(|line| String::from_utf8_lossy(&line).trim().to_owned()) {
-            match line.split_once("Downloaded from ") {
-                Some((_, what)) if what.contains(".jar ") => say(format!("kafka: {}", file_name(what))),
-                _ if line.contains("[ERROR]") => complaints.push(line),
-                _ => {}
-            }
-        }
-    }
-    let status = maven.wait().context("mvn")?;
-    anyhow::ensure!(
-        status.success(),
-        "Maven could not resolve Kafka ({status}):\n{}\n{}",
-        complaints.join("\n"),
-        log_tail(&errors, 0)
-    );
-    Ok(())
-}
-
-/// `a.jar (1.2 MB at 3 MB/s)` of `central: https://…/a.jar (1.2 MB at 3 MB/s)`.
-fn file_name(downloaded: &str) -> &str {
-    let end_of_url = downloaded.find(" (").unwrap_or(downloaded.len());
-    downloaded[..end_of_url].rfind('/').map_or(downloaded, |slash| &downloaded[slash + 1..])
+    until_ok(LOCK_DEADLINE, || async {
+        let file = File::create(cache.join("lock")).context("cannot create Kafka's lock file")?;
+        Flock::lock(file, FlockArg::LockExclusiveNonblock)
+            .map_err(|(_, error)| error)
+            .context("cannot lock Kafka's folder: another process has been preparing it for too long")
+    })
+    .await
 }
 
 /// Kafka's form of a random uuid: 16 bytes in URL-safe base64 without padding; never beginning with a dash.

@@ -3,6 +3,7 @@
 mod class_archive;
 pub mod distribution;
 mod java;
+mod maven;
 mod node;
 
 use std::{

@@ -174,6 +174,8 @@ impl Postgres {
             // Leaves nothing in /dev/shm when killed.
             ("dynamic_shared_memory_type", "mmap".to_owned()),
             ("log_line_prefix", "%m [%p] %u@%d ".to_owned()),
+            // The text of a failing statement may hold personal data.
+            ("log_min_error_statement", "panic".to_owned()),
         ];
         if !self.durable {
             for off in ["fsync", "full_page_writes"] {
