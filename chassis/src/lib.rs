@@ -22,6 +22,8 @@ pub mod settings;
 mod shutdown;
 pub mod supervisor;
 mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod trace;
 pub mod wire;
 

@@ -2,9 +2,9 @@
 
 use axum::body::Body;
 use axum::http::Request;
+use chassis::testing::{bare, with_body};
 use serde_json::{Value, json};
 
-use crate::support::client::{bare, with_body};
 use crate::support::{Service, applicant};
 
 /// A member who is there already.
@@ -42,7 +42,7 @@ async fn assert_refused(
 
     let answer = service.ask(request).await;
 
-    assert_eq!(answer.problem(), (status, code.to_owned()), "{what}");
+    assert_eq!(answer.problem(), (status, code), "{what}");
     assert_eq!(answer.pointers(), pointers, "{what}");
     assert_eq!((service.counts().await, service.tombstones().await), before, "{what}");
 }

@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use axum::http::HeaderValue;
+use chassis::testing::{until, with_body};
 use futures::future::join_all;
 use serde_json::json;
 
-use crate::support::client::with_body;
-use crate::support::database::{as_owner, until_somebody_waits_for_a_lock};
 use crate::support::events::{published, summaries};
-use crate::support::{Service, applicant, until};
+use crate::support::lock::until_somebody_waits_for_a_lock;
+use crate::support::{Service, applicant};
 
 const FIRST_GENERATED: i64 = 1_000_000_000;
 
@@ -27,12 +27,12 @@ async fn who_joins_is_answered_as_clients_of_the_old_system_expect() {
         "memberId": 1, "phoneNo": "01085581234", "nickname": "SEQ1", "memberStatus": "READY",
         "_links": { "self": link, "member": link },
     });
-    assert_eq!((joined.status.as_u16(), joined.json()), (201, member.clone()));
+    assert_eq!((joined.status.as_u16(), &joined.body), (201, &member));
     assert_eq!(joined.header("location"), Some("http://test/members/1"));
     assert_eq!(joined.header("content-type"), Some("application/hal+json"));
 
     let found = service.get("/members/1").await;
-    assert_eq!((found.status.as_u16(), found.json()), (200, member));
+    assert_eq!((found.status.as_u16(), &found.body), (200, &member));
     assert_eq!(found.header("content-type"), Some("application/hal+json"));
     assert_eq!(found.header("location"), None);
 }
@@ -99,7 +99,7 @@ async fn every_way_to_write_a_valid_applicant_is_accepted_and_normalised() {
     ] {
         let joined = service.post(&json!({ "phoneNo": phone_no, "nickname": "S" })).await;
         assert_eq!(joined.status, 201, "{phone_no}: {joined:?}");
-        assert_eq!(joined.json()["phoneNo"], kept);
+        assert_eq!(joined.body["phoneNo"], kept);
     }
     for (number, (nickname, kept)) in [
         ("S", "S"),
@@ -115,7 +115,7 @@ async fn every_way_to_write_a_valid_applicant_is_accepted_and_normalised() {
         let phone_no = format!("0102222{number}");
         let joined = service.post(&json!({ "phoneNo": phone_no, "nickname": nickname })).await;
         assert_eq!(joined.status, 201, "{nickname}: {joined:?}");
-        assert_eq!(joined.json()["nickname"], kept);
+        assert_eq!(joined.body["nickname"], kept);
     }
     for (number, member_id) in
         [json!(7), json!("8"), json!(9_007_199_254_740_991_i64)].into_iter().enumerate()
@@ -127,7 +127,7 @@ async fn every_way_to_write_a_valid_applicant_is_accepted_and_normalised() {
             )
             .await;
         assert_eq!(joined.status, 201, "{member_id}: {joined:?}");
-        let id = joined.json()["memberId"].clone();
+        let id = joined.body["memberId"].clone();
         assert!(id.is_i64(), "{id}");
         assert_eq!(service.get(&format!("/members/{id}")).await.status, 200);
     }
@@ -142,7 +142,7 @@ async fn generated_ids_start_at_a_thousand_million_and_skip_what_is_taken() {
     }
     for (phone_no, skip) in [("3", 1), ("4", 3), ("5", 4)] {
         let joined = service.post(&json!({ "phoneNo": phone_no, "nickname": "S", "memberId": null })).await;
-        assert_eq!(joined.json()["memberId"], FIRST_GENERATED + skip, "{joined:?}");
+        assert_eq!(joined.body["memberId"], FIRST_GENERATED + skip, "{joined:?}");
         let path = format!("http://test/members/{}", FIRST_GENERATED + skip);
         assert_eq!(joined.header("location"), Some(path.as_str()));
     }
@@ -169,7 +169,7 @@ async fn an_id_that_somebody_chooses_in_the_moment_it_is_generated_is_skipped_to
     let (joined, ()) = tokio::join!(generated, choosing);
 
     assert_eq!(joined.status, 201);
-    assert_eq!(joined.json()["memberId"], FIRST_GENERATED + 1);
+    assert_eq!(joined.body["memberId"], FIRST_GENERATED + 1);
     assert_eq!(
         summaries(&service.pool).await,
         [("MemberJoined".to_owned(), 1)],
@@ -197,11 +197,11 @@ async fn ids_generated_at_once_among_chosen_ones_are_all_different() {
     let mut ids = HashSet::new();
     for (chosen, answer) in join_all(joins).await {
         if answer.status == 201 {
-            let id = answer.json()["memberId"].as_i64().unwrap();
+            let id = answer.body["memberId"].as_i64().unwrap();
             assert!(chosen.is_none_or(|chosen| chosen == id), "{chosen:?} {answer:?}");
             assert!(ids.insert(id), "{id} twice");
         } else {
-            assert_eq!(answer.problem(), (409, "member-id-taken".to_owned()));
+            assert_eq!(answer.problem(), (409, "member-id-taken"));
             assert!(chosen.is_some(), "only a chosen id can be taken");
         }
     }
@@ -214,22 +214,22 @@ async fn ids_generated_at_once_among_chosen_ones_are_all_different() {
 async fn who_never_joined_is_not_found() {
     let service = Service::start().await;
     for answer in [service.get("/members/1").await, service.delete(1).await] {
-        assert_eq!(answer.problem(), (404, "member-not-found".to_owned()));
-        assert_eq!(answer.json()["instance"], "/members/1");
+        assert_eq!(answer.problem(), (404, "member-not-found"));
+        assert_eq!(answer.body["instance"], "/members/1");
     }
 }
 
 #[tokio::test]
 async fn an_event_that_cannot_be_written_leaves_no_member_behind() {
     let service = Service::start().await;
-    as_owner(&service.database, "ALTER TABLE outbox RENAME TO elsewhere").await;
+    service.database.as_owner("ALTER TABLE outbox RENAME TO elsewhere").await;
 
     let answer = service.post(&applicant(1)).await;
 
-    assert_eq!(answer.problem(), (500, "internal-error".to_owned()));
-    let body = answer.json().to_string();
+    assert_eq!(answer.problem(), (500, "internal-error"));
+    let body = answer.body.to_string();
     assert!(!body.contains("outbox") && !body.contains("relation"), "{body}");
-    as_owner(&service.database, "ALTER TABLE elsewhere RENAME TO outbox").await;
+    service.database.as_owner("ALTER TABLE elsewhere RENAME TO outbox").await;
     assert_eq!(service.counts().await, (0, 0));
     until("the connection is usable again", async || service.post(&applicant(1)).await.status == 201).await;
 }

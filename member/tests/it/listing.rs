@@ -29,7 +29,7 @@ async fn pages_from(service: &Service, path: &str) -> Vec<Vec<i64>> {
         assert_eq!(answer.status, 200, "{path}");
         assert_eq!(answer.header("content-type"), Some("application/hal+json"));
         let ids;
-        (ids, next) = page(&answer.json());
+        (ids, next) = page(&answer.body);
         pages.push(ids);
         assert!(pages.len() < 10, "it never ends");
     }
@@ -58,27 +58,27 @@ async fn following_the_links_leads_through_all_members_once() {
 async fn a_page_by_number_says_where_it_is() {
     let service = five_members().await;
 
-    let body = service.get("/members?page=2&size=2").await.json();
+    let body = service.get("/members?page=2&size=2").await.body;
 
     assert_eq!(body["page"], json!({ "size": 2, "totalElements": 5, "totalPages": 3, "number": 2 }));
-    assert!(service.get("/members").await.json()["page"].is_null());
+    assert!(service.get("/members").await.body["page"].is_null());
 }
 
 #[tokio::test]
 async fn a_listed_member_looks_like_a_member() {
     let service = five_members().await;
 
-    let listed = service.get("/members?limit=1").await.json();
+    let listed = service.get("/members?limit=1").await.body;
 
-    assert_eq!(listed["_embedded"]["members"][0], service.get("/members/10").await.json());
+    assert_eq!(listed["_embedded"]["members"][0], service.get("/members/10").await.body);
     assert_eq!(listed["_links"]["self"]["href"], "http://test/members");
 }
 
 #[tokio::test]
 async fn nobody_is_an_empty_list() {
     let service = Service::start().await;
-    assert_eq!(page(&service.get("/members").await.json()), (vec![], None));
-    let body = service.get("/members?page=0").await.json();
+    assert_eq!(page(&service.get("/members").await.body), (vec![], None));
+    let body = service.get("/members?page=0").await.body;
     assert_eq!(body["page"], json!({ "size": 20, "totalElements": 0, "totalPages": 0, "number": 0 }));
 }
 
@@ -88,5 +88,5 @@ async fn a_withdrawn_member_is_not_listed() {
     service.join(1).await;
     service.join(2).await;
     assert_eq!(service.delete(1).await.status, 204);
-    assert_eq!(page(&service.get("/members").await.json()).0, [2]);
+    assert_eq!(page(&service.get("/members").await.body).0, [2]);
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use chassis::db::connect_options;
+use chassis::testing::{Answer, DEADLINE};
 use serde_json::json;
 use sqlx::postgres::PgPoolOptions;
 
-use crate::support::client::Answer;
-use crate::support::{DEADLINE, Service, StubPoint, applicant, database};
+use crate::support::service::migrated;
+use crate::support::{Service, StubPoint, applicant};
 
 /// A service whose Postgres refuses connections.
 async fn without_postgres(point: &StubPoint) -> Service {
@@ -18,13 +19,13 @@ async fn without_postgres(point: &StubPoint) -> Service {
         .connect_lazy_with(connect_options(&url, "member").unwrap());
     // Held for as long as the process lives, so that the port stays refused.
     std::mem::forget(nobody);
-    Service::on(database::migrated().await, pool, point.url(), DEADLINE)
+    Service::on(migrated().await, pool, point.url(), DEADLINE)
 }
 
 fn assert_try_again(answer: &Answer) {
-    assert_eq!(answer.problem(), (503, "try-again-later".to_owned()));
+    assert_eq!(answer.problem(), (503, "try-again-later"));
     assert!(answer.header("retry-after").is_some());
-    let body = answer.json().to_string();
+    let body = answer.body.to_string();
     assert!(!body.contains("127.0.0.1") && !body.contains("refused"), "{body}");
 }
 
@@ -38,7 +39,7 @@ async fn everything_is_to_be_tried_again_later_and_the_points_stay() {
     assert_try_again(&service.get("/members").await);
     let withdrawal = service.delete(1).await;
     assert_try_again(&withdrawal);
-    assert_eq!(withdrawal.json()["outcome"], "unchanged");
+    assert_eq!(withdrawal.body["outcome"], "unchanged");
     assert!(point.received(0).await.is_empty(), "nothing was forfeited");
 }
 
@@ -46,5 +47,5 @@ async fn everything_is_to_be_tried_again_later_and_the_points_stay() {
 async fn a_bad_request_is_refused_without_asking_postgres() {
     let service = without_postgres(&StubPoint::refused()).await;
     let answer = service.post(&json!({ "phoneNo": "abc", "nickname": "S" })).await;
-    assert_eq!(answer.problem(), (422, "invalid-request".to_owned()));
+    assert_eq!(answer.problem(), (422, "invalid-request"));
 }

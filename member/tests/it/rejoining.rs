@@ -3,8 +3,8 @@
 use serde_json::json;
 use shared_events::delivery::Outcome;
 
-use crate::support::database::until_somebody_waits_for_a_lock;
 use crate::support::events::{message_sent, points_forfeited, published, summaries};
+use crate::support::lock::until_somebody_waits_for_a_lock;
 use crate::support::service::handle_in_tx;
 use crate::support::{Service, StubPoint, applicant};
 
@@ -49,7 +49,7 @@ async fn nothing_of_the_former_membership_shows_in_the_new_one() {
     let rejoined = service.post(&json!({ "memberId": 1, "phoneNo": "2", "nickname": "NEW" })).await;
 
     assert_eq!(rejoined.status, 201);
-    let body = rejoined.json();
+    let body = rejoined.body;
     assert_eq!(
         (&body["phoneNo"], &body["nickname"], &body["memberStatus"]),
         (&json!("2"), &json!("NEW"), &json!("READY"))
@@ -95,7 +95,7 @@ async fn who_joins_while_a_withdrawal_is_about_to_fail_is_told_that_the_id_is_ta
     let body = applicant(1);
     let (refused, ()) = tokio::join!(service.post(&body), failing);
 
-    assert_eq!(refused.problem(), (409, "member-id-taken".to_owned()));
+    assert_eq!(refused.problem(), (409, "member-id-taken"));
     assert_eq!(service.membership(1).await, Some(membership_id));
     assert_eq!(service.counts().await, (1, 1));
 }

@@ -3,8 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use member::usecase::republish_withdrawals::republish_due;
 
-use crate::support::database::until_somebody_waits_for_a_lock;
 use crate::support::events::{message_sent, points_forfeited, published, summaries};
+use crate::support::lock::until_somebody_waits_for_a_lock;
 use crate::support::service::handle_in_tx;
 use crate::support::{Service, StubPoint};
 

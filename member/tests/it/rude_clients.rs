@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use chassis::http::{Limits, test_router_with};
+use chassis::testing::DEADLINE;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::client::listen;
-use crate::support::{DEADLINE, Service, applicant};
+use crate::support::server::listen;
+use crate::support::{Service, applicant};
 
 /// The service behind a port, with a short patience for bodies.
 async fn listening(body_timeout: Duration) -> (Service, SocketAddr) {

@@ -1,9 +1,9 @@
 //! READY and NORMAL members have unique phone numbers, and ids are unique, however many join at once.
 
+use chassis::testing::Answer;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::client::Answer;
 use crate::support::events::{message_failed, message_sent, summaries};
 use crate::support::{Service, StubPoint, applicant};
 
@@ -25,7 +25,7 @@ async fn assert_one_joined(service: &Service, answers: &[Answer], code: &str) {
     let (joined, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 201);
     assert_eq!(joined.len(), 1);
     for answer in refused {
-        assert_eq!(answer.problem(), (409, code.to_owned()));
+        assert_eq!(answer.problem(), (409, code));
     }
     assert_eq!(service.counts().await, (1, 1));
 }
@@ -68,13 +68,13 @@ async fn joining_twice_with_the_same_body_joins_once() {
 async fn the_number_of_a_ready_or_normal_member_is_taken() {
     let service = Service::start().await;
     let membership_id = service.join(1).await;
-    let taken = || async { service.post(&with_the_phone_of(1, 2)).await.problem() };
-    assert_eq!(taken().await, (409, "phone-taken".to_owned()));
+    let taken = || async { service.post(&with_the_phone_of(1, 2)).await };
+    assert_eq!(taken().await.problem(), (409, "phone-taken"));
 
     service.handle(1, message_sent(1, membership_id)).await;
 
     assert_eq!(service.status(1).await, "NORMAL");
-    assert_eq!(taken().await, (409, "phone-taken".to_owned()));
+    assert_eq!(taken().await.problem(), (409, "phone-taken"));
     assert_eq!(service.get("/members/2").await.status, 404);
 }
 
@@ -87,7 +87,7 @@ async fn the_number_of_an_abnormal_member_can_be_used() {
 
     assert_eq!(service.post(&with_the_phone_of(1, 2)).await.status, 201);
 
-    assert_eq!(service.post(&with_the_phone_of(1, 3)).await.problem(), (409, "phone-taken".to_owned()));
+    assert_eq!(service.post(&with_the_phone_of(1, 3)).await.problem(), (409, "phone-taken"));
     let second = service.membership(2).await.unwrap();
     service.handle(2, message_failed(2, second)).await;
     assert_eq!(service.post(&with_the_phone_of(1, 3)).await.status, 201, "two are ABNORMAL now");
@@ -99,7 +99,7 @@ async fn a_number_written_differently_is_the_same_number() {
     let joined = service.post(&json!({ "phoneNo": "+82 10-8558-1234", "nickname": "S" })).await;
     assert_eq!(joined.status, 201);
     let again = service.post(&json!({ "phoneNo": "010 8558 1234", "nickname": "S" })).await;
-    assert_eq!(again.problem(), (409, "phone-taken".to_owned()));
+    assert_eq!(again.problem(), (409, "phone-taken"));
 }
 
 #[tokio::test]

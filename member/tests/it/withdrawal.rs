@@ -6,17 +6,18 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use chassis::http::test_router;
-use serde_json::json;
+use chassis::testing::{DEADLINE, bare, until};
+use serde_json::{Value, json};
 use shared_events::delivery::Outcome;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::support::client::{bare, listen};
-use crate::support::database;
 use crate::support::events::{message_sent, points_forfeited, published, summaries};
-use crate::support::{DEADLINE, Service, StubPoint, applicant, until};
+use crate::support::server::listen;
+use crate::support::service::migrated;
+use crate::support::{Service, StubPoint, applicant};
 
 fn joined_and_withdrawn() -> [(String, i64); 2] {
     [("MemberJoined".to_owned(), 1), ("MemberWithdrawn".to_owned(), 2)]
@@ -30,7 +31,7 @@ async fn who_withdraws_is_gone_and_leaves_nothing_personal() {
 
     let answer = service.delete(1).await;
 
-    assert_eq!((answer.status.as_u16(), answer.body.len()), (204, 0));
+    assert_eq!((answer.status.as_u16(), answer.body), (204, Value::Null));
     assert_eq!(service.get("/members/1").await.problem().0, 404);
     let event = published(&service.pool).await.pop().unwrap();
     assert_eq!(event.summary(), ("MemberWithdrawn", 3));
@@ -72,7 +73,7 @@ async fn nobody_is_asked_to_forfeit_what_was_never_there() {
     let point = StubPoint::forfeiting().await;
     let service = Service::start_with(point.url()).await;
 
-    assert_eq!(service.delete(1).await.problem(), (404, "member-not-found".to_owned()));
+    assert_eq!(service.delete(1).await.problem(), (404, "member-not-found"));
 
     assert!(point.received(0).await.is_empty());
     assert_eq!(service.counts().await, (0, 0));
@@ -88,7 +89,7 @@ async fn a_repeated_withdrawal_is_not_found_and_changes_nothing() {
     assert_eq!(service.delete(1).await.status, 204);
     let before = (service.counts().await, service.tombstones().await);
 
-    assert_eq!(service.delete(1).await.problem(), (404, "member-not-found".to_owned()));
+    assert_eq!(service.delete(1).await.problem(), (404, "member-not-found"));
 
     assert_eq!((service.counts().await, service.tombstones().await), before);
     assert_eq!(point.received(1).await.len(), 1);
@@ -153,8 +154,8 @@ async fn a_withdrawal_that_ends_after_a_rejoin_does_not_touch_the_new_membership
 #[tokio::test]
 async fn no_connection_to_postgres_is_held_while_point_is_asked() {
     let point = StubPoint::holding().await;
-    let database = database::migrated().await;
-    let pool = database::pool(&database, 1);
+    let database = migrated().await;
+    let pool = database.pool(1);
     let service = Service::on(database, pool, point.url(), DEADLINE);
     service.join(1).await;
     let meanwhile = async {

@@ -4,21 +4,20 @@
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
+use chassis::testing::{Answer, DEADLINE};
 use serde_json::{Value, json};
 use shared_events::delivery::Outcome;
 
-use crate::support::client::Answer;
-use crate::support::database::as_owner;
 use crate::support::events::{points_forfeited, summaries};
-use crate::support::{DEADLINE, Service, StubPoint};
+use crate::support::{Service, StubPoint};
 
 /// A limit on the call that only a silent stub exceeds.
 const SHORT: Duration = Duration::from_millis(500);
 
 /// Asserts that the client is asked to try again, and is told what it may find then.
 fn assert_try_again(answer: &Answer, outcome: &str) {
-    assert_eq!(answer.problem(), (503, "try-again-later".to_owned()), "{answer:?}");
-    let body = answer.json();
+    assert_eq!(answer.problem(), (503, "try-again-later"), "{answer:?}");
+    let body = &answer.body;
     assert_eq!(body["outcome"], outcome, "{body}");
     assert!(body["detail"].as_str().unwrap().contains("try again shortly"), "{body}");
     let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
@@ -49,7 +48,7 @@ async fn assert_unknown(points: &[(String, StubPoint)]) {
 }
 
 fn assert_tells_no_cause(what: &str, answer: &Answer) {
-    let body = answer.json().to_string();
+    let body = answer.body.to_string();
     for cause in ["127.0.0.1", "forfeitures", "reqwest", "hyper", "secret"] {
         assert!(!body.contains(cause), "{what}: {body}");
     }
@@ -150,7 +149,7 @@ async fn a_withdrawal_of_unknown_outcome_finishes_by_itself_if_the_points_were_f
     let outcome = service.handle(1, points_forfeited(1, membership_id)).await;
 
     assert_eq!(outcome, Outcome::Applied);
-    assert_eq!(service.delete(1).await.problem(), (404, "member-not-found".to_owned()));
+    assert_eq!(service.delete(1).await.problem(), (404, "member-not-found"));
 }
 
 #[tokio::test]
@@ -160,14 +159,14 @@ async fn the_outcome_is_unknown_when_the_database_fails_after_the_forfeiture() {
     let membership_id = service.join(1).await;
     let failing = async {
         point.received(1).await;
-        as_owner(&service.database, "ALTER TABLE tombstone RENAME TO elsewhere").await;
+        service.database.as_owner("ALTER TABLE tombstone RENAME TO elsewhere").await;
         point.release();
     };
 
     let (answer, ()) = tokio::join!(service.delete(1), failing);
 
     assert_try_again(&answer, "unknown");
-    as_owner(&service.database, "ALTER TABLE elsewhere RENAME TO tombstone").await;
+    service.database.as_owner("ALTER TABLE elsewhere RENAME TO tombstone").await;
     assert_untouched(&service).await;
     let outcome = service.handle(1, points_forfeited(1, membership_id)).await;
     assert_eq!(outcome, Outcome::Applied);

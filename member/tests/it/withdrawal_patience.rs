@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::support::client::Answer;
-use crate::support::database::as_owner;
+use chassis::testing::{Answer, Log, until};
+
 use crate::support::events::summaries;
-use crate::support::{Log, Service, StubPoint, until};
+use crate::support::{Service, StubPoint};
 
 /// What only a saga that is held back exceeds.
 const SHORT: Duration = Duration::from_millis(500);
@@ -13,8 +13,8 @@ const SHORT: Duration = Duration::from_millis(500);
 const INCOMPLETE: &str = "a withdrawal did not complete";
 
 fn assert_unknown(answer: &Answer) {
-    assert_eq!(answer.problem(), (503, "try-again-later".to_owned()), "{answer:?}");
-    assert_eq!(answer.json()["outcome"], "unknown");
+    assert_eq!(answer.problem(), (503, "try-again-later"), "{answer:?}");
+    assert_eq!(answer.body["outcome"], "unknown");
     assert!(answer.header("retry-after").is_some());
 }
 
@@ -64,7 +64,7 @@ async fn a_withdrawal_that_fails_is_logged_once_whether_or_not_its_client_is_the
             _ = point.received(1) => {}
             answer = &mut withdrawal => panic!("point has not answered: {answer:?}"),
         }
-        as_owner(&service.database, "ALTER TABLE tombstone RENAME TO elsewhere").await;
+        service.database.as_owner("ALTER TABLE tombstone RENAME TO elsewhere").await;
 
         point.release();
         if client_waits {

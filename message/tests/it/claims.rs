@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
+use chassis::testing::until;
 use chrono::{TimeDelta, Utc};
 use message::store::messages;
 use uuid::Uuid;
 
-use crate::support::database::as_owner;
 use crate::support::events::{published, withdrawn};
-use crate::support::{RunningWorker, Service, StubGateway, until};
+use crate::support::{RunningWorker, Service, StubGateway};
 
 #[tokio::test]
 async fn two_workers_send_each_of_500_messages_once() {
@@ -56,7 +56,7 @@ async fn a_claim_takes_no_more_than_it_asks_for_and_the_oldest_first() {
     // What Postgres knows of the table is from a quieter time, when scanning it again and again was cheap.
     let membership_id = service.queue(1).await;
     service.handle(1, withdrawn(1, membership_id)).await;
-    as_owner(&service.database, "ANALYZE message").await;
+    service.database.as_owner("ANALYZE message").await;
     service.queue_many(20).await;
 
     let now = Utc::now();

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::database::as_owner;
+use chassis::testing::{Log, until};
+
 use crate::support::events::published;
-use crate::support::{Log, RunningWorker, Service, StubGateway, until};
+use crate::support::{RunningWorker, Service, StubGateway};
 
 /// The grace of a shutdown.
 const GRACE: Duration = Duration::from_secs(10);
@@ -14,16 +15,13 @@ async fn an_outcome_that_cannot_be_noted_at_first_is_noted_later_and_the_message
     let service = Service::start().await;
     service.queue(1).await;
     // A sequence shows how often it has failed: it is not rolled back.
-    as_owner(
-        &service.database,
-        "CREATE SEQUENCE failures;
+    let failing = "CREATE SEQUENCE failures;
          CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
              $$ BEGIN PERFORM nextval('message.failures'); RAISE 'no outcomes'; END $$;
          CREATE TRIGGER fail BEFORE UPDATE ON message FOR EACH ROW WHEN (new.status = 'SENT')
              EXECUTE FUNCTION fail();
-         GRANT SELECT ON failures TO message_app",
-    )
-    .await;
+         GRANT SELECT ON failures TO message_app";
+    service.database.as_owner(failing).await;
     let gateway = StubGateway::accepting();
     let worker = RunningWorker::start(&service, &gateway);
     until("it fails over and over", async || {
@@ -32,7 +30,7 @@ async fn an_outcome_that_cannot_be_noted_at_first_is_noted_later_and_the_message
         failures >= 3
     })
     .await;
-    as_owner(&service.database, "DROP TRIGGER fail ON message").await;
+    service.database.as_owner("DROP TRIGGER fail ON message").await;
 
     service.until_status("SENT").await;
     worker.stop().await;

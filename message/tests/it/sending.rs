@@ -1,14 +1,14 @@
 //! What the worker does with what is queued.
 
+use chassis::testing::{DEADLINE, until};
 use futures::FutureExt;
 use message::gateway::SendError;
 use serde_json::json;
 use shared_events::delivery::Outcome;
 use tokio::time::timeout;
 
-use crate::support::database::as_owner;
 use crate::support::events::{TRACEPARENT, joined, published, withdrawn};
-use crate::support::{DEADLINE, RunningWorker, Service, StubGateway, until};
+use crate::support::{RunningWorker, Service, StubGateway};
 
 fn refused() -> SendError {
     SendError::Refused("not a Korean mobile number".to_owned())
@@ -200,16 +200,13 @@ async fn a_failure_of_the_database_does_not_break_off_what_is_being_sent() {
     let worker = RunningWorker::start(&service, &gateway);
     gateway.until_in_flight(1).await;
     // Claims fail from now on. A sequence shows that one has: it is not rolled back.
-    as_owner(
-        &service.database,
-        "CREATE SEQUENCE failures;
+    let failing = "CREATE SEQUENCE failures;
          CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
              $$ BEGIN PERFORM nextval('message.failures'); RAISE 'no claims'; END $$;
          CREATE TRIGGER fail BEFORE UPDATE ON message FOR EACH ROW WHEN (new.claim IS NOT NULL)
              EXECUTE FUNCTION fail();
-         GRANT SELECT ON failures TO message_app",
-    )
-    .await;
+         GRANT SELECT ON failures TO message_app";
+    service.database.as_owner(failing).await;
     service.queue(2).await;
     worker.wake.wake();
     until("a claim fails", async || {

@@ -1,10 +1,11 @@
 //! `/mypages`.
 
+use chassis::testing::Answer;
 use serde_json::{Value, json};
 use shared_events::delivery::Outcome;
 use shared_events::event::MemberStatus::{Abnormal, Normal};
 
-use crate::support::{Answer, Membership, Service};
+use crate::support::{Membership, Service};
 
 /// The memberIds on a page of the list.
 fn ids(answer: &Answer) -> Vec<i64> {

@@ -1,15 +1,10 @@
 //! A mypage service of its own for every test, on one Postgres for the whole test process.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
-
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::http::{Request, header};
+use chassis::testing::{Answer, TestDatabase, ask};
 use chrono::{DateTime, Utc};
-use http_body_util::BodyExt;
-use local_stack::database::Role;
-use local_stack::postgres::{Postgres, PostgresOptions};
 use mypage::http::{self, State};
 use mypage::policy::Policies;
 use serde_json::Value;
@@ -19,26 +14,8 @@ use shared_events::event::{
     PointsForfeited, PointsUsed,
 };
 use shared_events::{Envelope, Event, MemberId, MembershipId, Provenance};
-use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool};
-use tokio::sync::OnceCell;
-use tower::ServiceExt;
 use uuid::Uuid;
-
-const DEADLINE: Duration = Duration::from_secs(60);
-
-/// The server; it ends with the process.
-pub async fn postgres() -> &'static Postgres {
-    static POSTGRES: OnceCell<Postgres> = OnceCell::const_new();
-    let start = || async { Postgres::start(PostgresOptions::default()).await.expect("Postgres starts") };
-    POSTGRES.get_or_init(start).await
-}
-
-/// A database name that no other test of this process has.
-pub fn database_name() -> String {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    format!("mypage_{}", NUMBER.fetch_add(1, Ordering::Relaxed))
-}
 
 /// The service's router on a database of its own, connected as `mypage_app`.
 pub struct Service {
@@ -46,42 +23,13 @@ pub struct Service {
     public: Router,
 }
 
-/// What came back.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Value,
-}
-
-impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    /// Asserts that this is a complete problem, and returns its status and code.
-    pub fn problem(&self) -> (u16, &str) {
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
-        let code = self.body["code"].as_str().expect("a code");
-        assert_eq!(self.body["type"], format!("urn:problem-type:mileage:{code}"));
-        assert_eq!(self.body["status"], self.status.as_u16());
-        for member in ["title", "detail", "instance"] {
-            assert!(self.body[member].is_string(), "{member} in {}", self.body);
-        }
-        (self.status.as_u16(), code)
-    }
-}
-
 /// An event as the consumer hands it over.
 pub type Record = (Envelope, Event);
 
 impl Service {
     pub async fn start() -> Self {
-        let database = postgres().await.create_migrated_database(&database_name()).await;
-        let url = database.expect("a migrated database").url("mypage", Role::App);
-        let options = chassis::db::connect_options(&url, "mypage").expect("a URL of Postgres");
-        let pool =
-            PgPoolOptions::new().max_connections(4).acquire_timeout(DEADLINE).connect_lazy_with(options);
+        let database = TestDatabase::migrated(&mypage::SERVICE, &mypage::app::migrators()).await;
+        let pool = database.pool(4);
         let public = chassis::http::test_router(http::public(State { pool: pool.clone() }));
         Self { pool, public }
     }
@@ -102,15 +50,7 @@ impl Service {
     pub async fn send(&self, method: &str, path: &str) -> Answer {
         let path = path.strip_prefix("http://mypage.test").unwrap_or(path);
         let request = Request::builder().method(method).uri(path).header(header::HOST, "mypage.test");
-        let request = request.body(Body::empty()).expect("a request");
-        let call = async {
-            let response = self.public.clone().oneshot(request).await.expect("a router never fails");
-            let (parts, body) = response.into_parts();
-            (parts, body.collect().await.expect("the whole body").to_bytes())
-        };
-        let (parts, bytes) = tokio::time::timeout(DEADLINE, call).await.expect("an answer in time");
-        let body = serde_json::from_slice(&bytes).expect("a JSON body");
-        Answer { status: parts.status, headers: parts.headers, body }
+        ask(&self.public, request.body(Body::empty()).expect("a request")).await
     }
 
     /// The row of a member as it is stored.

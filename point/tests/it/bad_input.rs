@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use chassis::http::Limits;
+use chassis::testing::{Answer, ask};
 use futures::StreamExt;
 use futures::stream;
 use shared_events::delivery::Wake;
 
-use crate::support::{Answer, Membership, Service, now, patch, request};
+use crate::support::{Membership, Service, now, patch, request};
 
 const MEMBER: i64 = 1;
 
@@ -181,7 +182,7 @@ async fn half_a_body_is_refused_whether_the_rest_is_late_or_lost() {
     let state = point::http::State { pool: service.pool.clone(), relay: Wake::new(), clock: now };
     let router = chassis::http::test_router_with(point::http::public(state), impatient);
     let late = half().chain(stream::pending::<io::Result<Vec<u8>>>());
-    let answer = crate::support::answer(&router, patch(MEMBER, Body::from_stream(late))).await;
+    let answer = ask(&router, patch(MEMBER, Body::from_stream(late))).await;
     assert_eq!(answer.problem(), (408, "request-timeout"));
 
     assert_eq!(service.snapshot().await, before);

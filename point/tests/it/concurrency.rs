@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use chassis::testing::DEADLINE;
 use futures::future::join_all;
 use shared_events::event::MemberStatus::{Normal, Ready};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::support::{DEADLINE, Membership, Service, entries};
+use crate::support::{Membership, Service, entries};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_200_concurrent_uses_of_a_balance_that_covers_100_exactly_100_succeed() {

@@ -1,11 +1,12 @@
 //! Whenever a member's state is published.
 
+use chassis::testing::DEADLINE;
 use shared_events::delivery::Outcome;
 use shared_events::event::MemberStatus::{Abnormal, Normal, Ready};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::support::{DEADLINE, EVENT_ACTOR, Membership, Service, entries};
+use crate::support::{EVENT_ACTOR, Membership, Service, entries};
 
 #[tokio::test]
 async fn the_first_event_of_a_member_opens_an_empty_account() {

@@ -1,12 +1,9 @@
 use chassis::db;
-use local_stack::database::Role;
-
-use crate::support::{database_name, postgres};
+use chassis::testing::TestDatabase;
 
 #[tokio::test]
 async fn the_service_migrates_an_empty_database_and_finds_nothing_to_do_the_next_time() {
-    let database = postgres().await.create_database(&database_name()).await.expect("a database");
-    let owner = database.url("point", Role::Owner);
+    let owner = TestDatabase::empty(&point::SERVICE).await.owner_url();
     let migrators = point::app::migrators();
 
     let behind = db::check(&owner, "point", &migrators).await;

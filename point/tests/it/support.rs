@@ -2,16 +2,11 @@
 
 mod membership;
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
-
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::http::{Request, header};
+use chassis::testing::{Answer, TestDatabase, ask};
 use chrono::{DateTime, Utc};
-use http_body_util::BodyExt;
-use local_stack::database::{Database, Role};
-use local_stack::postgres::{Postgres, PostgresOptions};
 use point::http::{self, State};
 use point::policy::Policies;
 use serde_json::{Value, json};
@@ -19,30 +14,12 @@ use shared_events::delivery::{EventHandler, Outcome, Wake};
 use shared_events::event::MemberStatus;
 use shared_events::{Envelope, Event};
 use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
-use tokio::sync::OnceCell;
-use tower::ServiceExt;
 use uuid::Uuid;
 
 pub use membership::Membership;
 
 /// Who the events' commands came from.
 pub const EVENT_ACTOR: &str = "service:message";
-/// How long anything may take before a test fails.
-pub const DEADLINE: Duration = Duration::from_secs(60);
-
-/// The server; it ends with the process.
-pub async fn postgres() -> &'static Postgres {
-    static POSTGRES: OnceCell<Postgres> = OnceCell::const_new();
-    let start = || async { Postgres::start(PostgresOptions::default()).await.expect("Postgres starts") };
-    POSTGRES.get_or_init(start).await
-}
-
-/// A database name that no other test of this process has.
-pub fn database_name() -> String {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    format!("point_{}", NUMBER.fetch_add(1, Ordering::Relaxed))
-}
 
 /// What the clock of the service says.
 pub fn now() -> DateTime<Utc> {
@@ -56,44 +33,6 @@ pub struct Service {
     internal: Router,
 }
 
-/// What came back.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Value,
-}
-
-impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    pub fn number(&self, name: &str) -> i64 {
-        self.body[name].as_i64().unwrap_or_else(|| panic!("no number {name} in {self:?}"))
-    }
-
-    /// Asserts that this is a complete problem, and returns its status and code.
-    pub fn problem(&self) -> (u16, &str) {
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
-        let code = self.body["code"].as_str().expect("a code");
-        assert_eq!(self.body["type"], format!("urn:problem-type:mileage:{code}"));
-        assert_eq!(self.body["status"], self.status.as_u16());
-        for member in ["title", "detail", "instance"] {
-            assert!(self.body[member].is_string(), "{member} in {}", self.body);
-        }
-        (self.status.as_u16(), code)
-    }
-
-    /// The pointer of the only bad field, if one is named.
-    pub fn pointer(&self) -> Option<&str> {
-        match self.body.get("errors")?.as_array()?.as_slice() {
-            [error] => error["pointer"].as_str(),
-            errors => panic!("{} errors in {}", errors.len(), self.body),
-        }
-    }
-}
-
 /// A row of the outbox.
 #[derive(Debug, PartialEq)]
 pub struct Published {
@@ -105,8 +44,8 @@ pub struct Published {
 
 impl Service {
     pub async fn start() -> Self {
-        let database = postgres().await.create_migrated_database(&database_name()).await;
-        let pool = pool(&database.expect("a migrated database"));
+        let database = TestDatabase::migrated(&point::SERVICE, &point::app::migrators()).await;
+        let pool = database.pool(16);
         let state = State { pool: pool.clone(), relay: Wake::new(), clock: now };
         let public = chassis::http::test_router(http::public(state.clone()));
         let internal = chassis::http::test_router(http::internal(state));
@@ -154,11 +93,11 @@ impl Service {
     }
 
     pub async fn send_internal(&self, request: Request<Body>) -> Answer {
-        answer(&self.internal, request).await
+        ask(&self.internal, request).await
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
-        answer(&self.public, request).await
+        ask(&self.public, request).await
     }
 
     /// Everything that the service has stored.
@@ -240,12 +179,6 @@ impl Service {
     }
 }
 
-fn pool(database: &Database) -> PgPool {
-    let url = database.url("point", Role::App);
-    let options = chassis::db::connect_options(&url, "point").expect("a URL of Postgres");
-    PgPoolOptions::new().max_connections(16).acquire_timeout(DEADLINE).connect_lazy_with(options)
-}
-
 /// A request to which the body is missing.
 pub fn request(method: &str, path: &str, content_type: Option<&str>) -> axum::http::request::Builder {
     let request = Request::builder().method(method).uri(path).header(header::HOST, "point.test");
@@ -258,18 +191,6 @@ pub fn request(method: &str, path: &str, content_type: Option<&str>) -> axum::ht
 pub fn patch(member_id: i64, body: impl Into<Body>) -> Request<Body> {
     let request = request("PATCH", &format!("/points/{member_id}"), Some("application/json"));
     request.body(body.into()).expect("a request")
-}
-
-pub async fn answer(router: &Router, request: Request<Body>) -> Answer {
-    let call = async {
-        let response = router.clone().oneshot(request).await.expect("a router never fails");
-        let (parts, body) = response.into_parts();
-        (parts, body.collect().await.expect("the whole body").to_bytes())
-    };
-    let (parts, bytes) = tokio::time::timeout(DEADLINE, call).await.expect("an answer in time");
-    let body =
-        if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("a JSON body") };
-    Answer { status: parts.status, headers: parts.headers, body }
 }
 
 /// The ledger in a shape that is easy to compare.

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use chassis::testing::DEADLINE;
 use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
@@ -13,8 +14,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
-use super::DEADLINE;
-use super::client::listen;
+use super::server::listen;
 
 /// The stub. What it was asked can be read; an answer that is held back can be released.
 pub struct StubPoint {

@@ -6,8 +6,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use chassis::http::test_router;
+use chassis::testing::{Answer, DEADLINE, TestDatabase, ask, bare, with_body};
 use chrono::Utc;
-use local_stack::database::Database;
 use member::http::{State, public};
 use member::point_client::PointClient;
 use member::policy::Policies;
@@ -18,13 +18,12 @@ use shared_events::{Event, MembershipId};
 use sqlx::{PgConnection, PgPool};
 use tokio_util::task::TaskTracker;
 
-use super::client::{Answer, ask, bare, with_body};
+use super::StubPoint;
 use super::events::envelope;
-use super::{DEADLINE, StubPoint, database};
 
 /// The service, and its database as the role that serves.
 pub struct Service {
-    pub database: Database,
+    pub database: TestDatabase,
     pub pool: PgPool,
     pub relay: Wake,
     /// The routes, without the layers of the chassis.
@@ -45,24 +44,24 @@ impl Service {
 
     /// With a limit on the call to the point service.
     pub async fn start_with_timeout(point: Url, timeout: Duration) -> Self {
-        let database = database::migrated().await;
-        let pool = database::pool(&database, 10);
+        let database = migrated().await;
+        let pool = database.pool(10);
         Self::on(database, pool, point, timeout)
     }
 
     /// With a limit on how long a client waits for a withdrawal.
     pub async fn start_with_patience(point: Url, patience: Duration) -> Self {
-        let database = database::migrated().await;
-        let pool = database::pool(&database, 10);
+        let database = migrated().await;
+        let pool = database.pool(10);
         Self::of(database, pool, point, DEADLINE, patience)
     }
 
     /// On a database and with a pool of the test's own.
-    pub fn on(database: Database, pool: PgPool, point: Url, timeout: Duration) -> Self {
+    pub fn on(database: TestDatabase, pool: PgPool, point: Url, timeout: Duration) -> Self {
         Self::of(database, pool, point, timeout, DEADLINE)
     }
 
-    fn of(database: Database, pool: PgPool, point: Url, timeout: Duration, patience: Duration) -> Self {
+    fn of(database: TestDatabase, pool: PgPool, point: Url, timeout: Duration, patience: Duration) -> Self {
         let relay = Wake::new();
         let state = State {
             pool: pool.clone(),
@@ -111,7 +110,7 @@ impl Service {
 
     /// Where a member stands, as clients see it.
     pub async fn status(&self, member_id: i64) -> String {
-        let member = self.get(&format!("/members/{member_id}")).await.json();
+        let member = self.get(&format!("/members/{member_id}")).await.body;
         member["memberStatus"].as_str().unwrap().to_owned()
     }
 
@@ -143,6 +142,11 @@ impl Service {
 /// Lets the policies handle an event in a transaction of the test's own.
 pub async fn handle_in_tx(tx: &mut PgConnection, member_id: i64, event: Event) -> Outcome {
     Policies.handle_in_tx(tx, &envelope(member_id), event).await.unwrap()
+}
+
+/// A new database of the service.
+pub async fn migrated() -> TestDatabase {
+    TestDatabase::migrated(&member::SERVICE, &member::app::migrators()).await
 }
 
 /// Somebody with a phone number and nickname made of the id.

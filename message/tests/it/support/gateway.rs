@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use chassis::testing::{DEADLINE, until};
 use message::gateway::{SendError, Sms, SmsGateway};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-
-use super::{DEADLINE, until};
 
 /// The stub; clones are the same gateway.
 #[derive(Clone)]

@@ -1,30 +1,10 @@
 //! What the tests stand on.
 
-pub mod client;
-pub mod database;
 pub mod events;
 pub mod gateway;
-pub mod log;
 pub mod service;
 pub mod worker;
 
-use std::time::Duration;
-
 pub use gateway::StubGateway;
-pub use log::Log;
 pub use service::Service;
-use tokio::time::{sleep, timeout};
 pub use worker::RunningWorker;
-
-/// More than anything takes, even on a busy machine.
-pub const DEADLINE: Duration = Duration::from_secs(30);
-
-/// Waits until the condition holds.
-pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let wait = async {
-        while !condition().await {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("it does not happen: {what}"));
-}

@@ -2,8 +2,8 @@
 
 use axum::Router;
 use chassis::http::test_router;
+use chassis::testing::{Answer, TestDatabase, ask, bare, until};
 use chrono::{DateTime, Utc};
-use local_stack::database::Database;
 use message::http::{State, public};
 use message::policy::Policies;
 use shared_events::delivery::{EventHandler, Outcome};
@@ -11,13 +11,11 @@ use shared_events::{Event, MembershipId};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::client::{Answer, ask, bare};
 use super::events::{envelope, joined};
-use super::{database, until};
 
 /// The service, and its database as the role that serves.
 pub struct Service {
-    pub database: Database,
+    pub database: TestDatabase,
     pub pool: PgPool,
     router: Router,
 }
@@ -40,8 +38,8 @@ pub struct Stored {
 
 impl Service {
     pub async fn start() -> Self {
-        let database = database::migrated().await;
-        let pool = database::pool(&database, 20);
+        let database = TestDatabase::migrated(&message::SERVICE, &message::app::migrators()).await;
+        let pool = database.pool(20);
         Self { router: test_router(public(State { pool: pool.clone() })), database, pool }
     }
 

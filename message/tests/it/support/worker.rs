@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chassis::testing::DEADLINE;
 use chrono::Utc;
 use message::worker::Worker;
 use shared_events::delivery::Wake;
@@ -9,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{DEADLINE, Service, StubGateway};
+use super::{Service, StubGateway};
 
 /// How many messages a worker of a test sends at a time, unless the test says otherwise.
 const CONCURRENCY: usize = 16;

@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex};
 use tracing::subscriber::DefaultGuard;
 
 /// Keeps what the test's thread logs, until it is dropped.
+#[derive(Debug)]
 pub struct Log {
     lines: Lines,
     _guard: DefaultGuard,
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
+    /// Keeps what is logged from now on.
     pub fn capture() -> Self {
         let lines = Lines::default();
         let writer = lines.clone();
@@ -24,6 +26,9 @@ impl Log {
     }
 
     /// How many lines contain a text.
+    ///
+    /// # Panics
+    /// When the thread panicked while it logged.
     pub fn count(&self, text: &str) -> usize {
         let bytes = self.lines.0.lock().unwrap();
         String::from_utf8_lossy(&bytes).lines().filter(|line| line.contains(text)).count()
