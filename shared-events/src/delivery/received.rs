@@ -14,6 +14,9 @@ use crate::event::Event;
 use crate::identity::MemberId;
 use crate::topic::Topic;
 
+/// A partition of a topic.
+pub(super) type Origin = (Topic, i32);
+
 /// A record of one of the topics.
 #[derive(Clone)]
 pub(super) struct Received {
@@ -52,6 +55,11 @@ impl Received {
             headers,
             payload: message.payload().unwrap_or_default().to_vec(),
         }
+    }
+
+    /// Where it comes from: what has to stay in order with it.
+    pub(super) const fn origin(&self) -> Origin {
+        (self.topic, self.partition)
     }
 
     /// What the inbox knows it by: its `ce_id`, or where it stands when it has none.

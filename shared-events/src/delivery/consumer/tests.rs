@@ -1,5 +1,6 @@
 //! What becomes of records between a topic and the database. The Kafka client is real, but reaches no broker.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 
 use rdkafka::Timestamp;
@@ -87,14 +88,19 @@ impl Bench {
         Self { consumer, token: CancellationToken::new() }
     }
 
-    /// Deals with a batch; `false` when cancelled.
+    /// Deals with a batch until nothing has to be tried again; `false` when cancelled.
     async fn settle(&self, batch: &[Received]) -> bool {
-        let broker = &self.consumer.broker;
-        let mut inflow = Inflow { broker, consumer: broker.consumer().unwrap(), carried: VecDeque::new() };
-        let settled = timeout(DEADLINE, self.consumer.settle(&mut inflow, batch, &self.token)).await;
-        let settled = settled.expect("the batch in time").is_ok();
-        inflow.leave().await;
-        settled
+        let settling = async {
+            let mut rest = batch.to_vec();
+            while !rest.is_empty() {
+                match self.consumer.settle(&rest, &self.token).await {
+                    Ok(failed) => rest = failed,
+                    Err(Cancelled) => return false,
+                }
+            }
+            true
+        };
+        timeout(DEADLINE, settling).await.expect("the batch in time")
     }
 
     /// The sequences that had an effect, in the order of the effects.
@@ -340,6 +346,21 @@ async fn a_transient_failure_is_retried_until_it_passes_and_the_effect_is_there_
     assert!(bench.settle(&[event(1, 1), event(1, 2), event(2, 3)]).await);
 
     assert_eq!((bench.effects().await, bench.parked_offsets().await), (vec![1, 2, 3], vec![]));
+}
+
+#[tokio::test]
+async fn a_partition_that_fails_for_now_keeps_no_other_waiting() {
+    let bench = Bench::new([(2, vec![Mishap::Transient; 2])]).await;
+    let elsewhere = |event: Received| Received { partition: 1, ..event };
+    let batch =
+        [event(1, 1), event(2, 2), event(1, 3), elsewhere(event(3, 4)), event(4, 5), elsewhere(event(3, 6))];
+
+    let failed = bench.consumer.settle(&batch, &bench.token).await.ok().expect("not cancelled");
+
+    assert_eq!(bench.effects().await, [1, 4, 6]);
+    assert_eq!(failed.iter().map(|event| event.offset).collect::<Vec<_>>(), [2, 3, 5]);
+    assert!(bench.settle(&failed).await);
+    assert_eq!(bench.effects().await, [1, 4, 6, 2, 3, 5]);
 }
 
 #[tokio::test]

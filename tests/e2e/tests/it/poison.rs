@@ -54,3 +54,39 @@ async fn parked(world: &World, service: &str, expected: i64) {
     })
     .await;
 }
+
+#[test]
+fn an_event_that_has_to_wait_keeps_only_its_own_partition_waiting() {
+    block_on(async {
+        let world = World::start().await;
+        world.client.join_and_be_granted(1).await;
+        world.quiet().await;
+        let mut lock = world.pool.begin().await.expect("a transaction");
+        sqlx::query("SELECT FROM mypage.page WHERE member_id = 1 FOR UPDATE")
+            .execute(&mut *lock)
+            .await
+            .expect("the page is locked");
+
+        assert_eq!(world.client.change_points(1, 1).await.status, 200);
+        for member_id in 2..=25 {
+            assert_eq!(world.client.join_with_own_number(member_id).await.status, 201);
+        }
+        eventually("most of the others are shown", || async {
+            let shown: i64 = sqlx::query_scalar("SELECT count(*) FROM mypage.page WHERE remain_point = 1000")
+                .fetch_one(&world.pool)
+                .await
+                .map_err(|error| error.to_string())?;
+            // Of 12 partitions one waits, with it the members that share it.
+            if shown > 1 + 12 { Ok(()) } else { Err(format!("{shown} pages are complete")) }
+        })
+        .await;
+        assert!(world.client.get("/mypages/1").await.shows(200, &json!({ "remainPoint": 1_000 })));
+
+        lock.rollback().await.expect("the page is let go");
+        for member_id in 2..=25 {
+            world.client.until(&format!("/mypages/{member_id}"), 200, json!({ "remainPoint": 1_000 })).await;
+        }
+        world.client.until("/mypages/1", 200, json!({ "remainPoint": 1_001 })).await;
+        world.stop().await;
+    });
+}
