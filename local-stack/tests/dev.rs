@@ -5,7 +5,8 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use local_stack::scratch::ScratchDir;
@@ -31,6 +32,13 @@ const OLD_JAVA: &str = "#!/bin/sh\necho 'openjdk version \"11.0.2\" 2019-01-15' 
 const NOTHING: &str = "#!/bin/sh\n";
 const FAILURE: &str = "#!/bin/sh\nexit 1\n";
 
+/// Held while a program is written and while a process is forked: a child that is forked in between holds the file
+/// open for writing until its own exec, and Linux runs no file that is open for writing.
+fn no_fork_meanwhile() -> MutexGuard<'static, ()> {
+    static FORK: Mutex<()> = Mutex::new(());
+    FORK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A project folder with nothing but the script.
 struct Project {
     scratch: ScratchDir,
@@ -42,7 +50,10 @@ impl Project {
         let scratch = ScratchDir::new("dev").unwrap();
         let folder = scratch.path().join(name);
         fs::create_dir_all(&folder).unwrap();
-        fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../dev"), folder.join("dev")).unwrap();
+        {
+            let _writing = no_fork_meanwhile();
+            fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../dev"), folder.join("dev")).unwrap();
+        }
         let project = Self { scratch, folder };
         project.program("cargo", CARGO);
         project.program("apt-get", FAILING_APT_GET);
@@ -55,6 +66,7 @@ impl Project {
     fn program(&self, name: &str, script: &str) {
         let bin = self.scratch.path().join("bin");
         fs::create_dir_all(&bin).unwrap();
+        let _writing = no_fork_meanwhile();
         fs::write(bin.join(name), script).unwrap();
         fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
@@ -69,7 +81,13 @@ impl Project {
             command.env_remove(name);
         }
         command.args(arguments).env("PATH", path).env("NOTES", self.scratch.path().join("notes"));
-        command.env("XDG_CACHE_HOME", self.scratch.path().join("cache")).output().unwrap()
+        command.env("XDG_CACHE_HOME", self.scratch.path().join("cache"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = {
+            let _forking = no_fork_meanwhile();
+            command.spawn().unwrap()
+        };
+        child.wait_with_output().unwrap()
     }
 
     /// What the programs were asked for since the last call.
