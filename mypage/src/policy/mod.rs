@@ -1,7 +1,7 @@
 //! What my page does when something happens elsewhere: it shows it, if it is newer.
 
 use shared_events::delivery::{EventHandler, HandlerError, Outcome};
-use shared_events::event::{MemberJoined, MemberStatusChanged};
+use shared_events::event::{MemberJoined, MemberStatusChanged, PointsEarned, PointsForfeited, PointsUsed};
 use shared_events::{Envelope, Event};
 use sqlx::PgConnection;
 
@@ -27,17 +27,10 @@ impl EventHandler for Policies {
             Event::MemberWithdrawn(event) => {
                 pages::remove_member_in_tx(tx, member_id, event.membership_id, version).await?
             }
-            Event::PointsEarned(event) => {
-                pages::put_balance_in_tx(tx, member_id, event.membership_id, event.remain_point, version)
-                    .await?
-            }
-            Event::PointsUsed(event) => {
-                pages::put_balance_in_tx(tx, member_id, event.membership_id, event.remain_point, version)
-                    .await?
-            }
-            Event::PointsForfeited(event) => {
-                pages::put_balance_in_tx(tx, member_id, event.membership_id, event.remain_point, version)
-                    .await?
+            Event::PointsEarned(PointsEarned { membership_id, remain_point, .. })
+            | Event::PointsUsed(PointsUsed { membership_id, remain_point, .. })
+            | Event::PointsForfeited(PointsForfeited { membership_id, remain_point, .. }) => {
+                pages::put_balance_in_tx(tx, member_id, membership_id, remain_point, version).await?
             }
             _ => return Ok(Outcome::Ignored),
         };
