@@ -1,8 +1,11 @@
 //! The four services together, on one database and one broker.
 
 use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -38,8 +41,11 @@ impl Ports {
 
     /// Free ports for four services.
     pub fn free() -> anyhow::Result<[Self; 4]> {
-        let pair = || anyhow::Ok(Self { public: free_port()?, internal: free_port()? });
-        Ok([pair()?, pair()?, pair()?, pair()?])
+        Ok([Self::one()?, Self::one()?, Self::one()?, Self::one()?])
+    }
+
+    fn one() -> anyhow::Result<Self> {
+        Ok(Self { public: free_port()?, internal: free_port()? })
     }
 }
 
@@ -73,7 +79,7 @@ impl ServicesOptions {
         }
     }
 
-    fn service(&self, name: &str, ports: Ports, point: Ports, log_dir: &Path) -> ServiceOptions {
+    fn service(&self, name: &str, ports: Ports, point_internal: u16, log: PathBuf) -> ServiceOptions {
         let mut env = vec![
             ("DATABASE_URL".to_owned(), self.database.url(name, Role::App)),
             ("MIGRATION_DATABASE_URL".to_owned(), self.database.url(name, Role::Owner)),
@@ -81,7 +87,7 @@ impl ServicesOptions {
             ("TOPIC_PREFIX".to_owned(), self.topic_prefix.clone()),
         ];
         if name == "member" {
-            env.push(("POINT_INTERNAL_URL".to_owned(), format!("http://127.0.0.1:{}", point.internal)));
+            env.push(("POINT_INTERNAL_URL".to_owned(), format!("http://127.0.0.1:{point_internal}")));
         }
         let own = self.env.iter().filter(|(service, ..)| service == name);
         env.extend(own.map(|(_, key, value)| (key.clone(), value.clone())));
@@ -91,7 +97,7 @@ impl ServicesOptions {
             internal_port: ports.internal,
             env,
             args: Vec::new(),
-            log: log_dir.join(format!("{name}.log")),
+            log,
         }
     }
 }
@@ -100,6 +106,10 @@ impl ServicesOptions {
 #[derive(Debug)]
 pub struct Services {
     services: Vec<Arc<ServiceProcess>>,
+    options: ServicesOptions,
+    point_internal: u16,
+    log_dir: PathBuf,
+    replicas: AtomicU32,
     _scratch: Option<ScratchDir>,
 }
 
@@ -108,16 +118,26 @@ impl Services {
     pub async fn start(options: ServicesOptions) -> anyhow::Result<Self> {
         let (log_dir, scratch) = log_dir_or_scratch(options.log_dir.clone())?;
         let ports = options.ports.map_or_else(Ports::free, Ok)?;
-        let [_, _, point, _] = ports;
+        let [_, _, Ports { internal: point_internal, .. }, _] = ports;
         let services = SERVICES
             .iter()
             .zip(ports)
-            .map(|(name, own)| options.service(name, own, point, &log_dir))
+            .map(|(name, own)| {
+                options.service(name, own, point_internal, log_dir.join(format!("{name}.log")))
+            })
             .map(|service| Ok(Arc::new(ServiceProcess::spawn(service)?)))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let services = Self { services, _scratch: scratch };
+        let replicas = AtomicU32::new(1);
+        let services = Self { services, options, point_internal, log_dir, replicas, _scratch: scratch };
         services.wait_ready().await?;
         Ok(services)
+    }
+
+    /// Starts one more process of a service, on free ports; its log is `<service>-<number>.log` beside the others.
+    pub fn spawn_replica(&self, name: &str) -> anyhow::Result<ServiceProcess> {
+        let number = self.replicas.fetch_add(1, Ordering::Relaxed) + 1;
+        let log = self.log_dir.join(format!("{name}-{number}.log"));
+        ServiceProcess::spawn(self.options.service(name, Ports::one()?, self.point_internal, log))
     }
 
     /// Waits until every service is ready.

@@ -1,10 +1,12 @@
 //! One set of services with its own database and topics.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use local_stack::database::Database;
+use local_stack::postgres::Postgres;
 use local_stack::service::ServiceProcess;
-use local_stack::services::{Services, ServicesOptions};
+use local_stack::services::{Ports, Services, ServicesOptions};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
@@ -27,8 +29,12 @@ const SUBSCRIPTIONS: [(&str, &[&str]); 4] = [
 /// What differs from the defaults.
 #[derive(Clone, Debug, Default)]
 pub struct WorldOptions {
+    /// A Postgres of the test's own; otherwise the shared one.
+    pub postgres: Option<Arc<Postgres>>,
     /// A broker of the test's own, by its bootstrap servers; otherwise the shared one.
     pub brokers: Option<String>,
+    /// The services' ports, for a test that puts something in front of one; otherwise free ones.
+    pub ports: Option<[Ports; 4]>,
     /// Further settings: service, name, value.
     pub env: Vec<(&'static str, &'static str, String)>,
 }
@@ -58,12 +64,17 @@ impl World {
     pub async fn start_with(options: WorldOptions) -> Self {
         let number = WORLDS.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("world{number}");
-        let database = postgres().await.create_database(&prefix).await.expect("a database");
+        let server = match &options.postgres {
+            Some(own) => own,
+            None => postgres().await,
+        };
+        let database = server.create_database(&prefix).await.expect("a database");
         let brokers = match options.brokers {
             Some(brokers) => brokers,
             None => kafka().await.brokers(),
         };
         let mut services = ServicesOptions::new(database.clone(), &brokers, &prefix);
+        services.ports = options.ports;
         let env = options.env.into_iter();
         services.env.extend(env.map(|(service, name, value)| (service.to_owned(), name.to_owned(), value)));
         Self::start_on(services, &database, brokers, prefix).await
@@ -87,6 +98,13 @@ impl World {
     #[must_use]
     pub fn service(&self, name: &str) -> &ServiceProcess {
         self.services.get(name)
+    }
+
+    /// Starts one more process of a service, on ports of its own, and waits until it is ready.
+    pub async fn start_replica(&self, name: &str) -> ServiceProcess {
+        let replica = self.services.spawn_replica(name).expect("a replica starts");
+        replica.wait_ready().await.expect("the replica is ready");
+        replica
     }
 
     /// Stops all services, if they run, and starts them again with further settings: service, name, value.
