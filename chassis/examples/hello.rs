@@ -9,6 +9,7 @@ use axum::{Json, Router};
 use chassis::db::Migrations;
 use chassis::hal::{BaseUrl, Resource};
 use chassis::{App, Problem, Runtime, Service, Settings, TaskError};
+use clap::Subcommand;
 use serde_json::json;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
@@ -20,8 +21,21 @@ const SERVICE: Service =
 
 static MIGRATIONS: Migrator = sqlx::migrate!("examples/migrations");
 
+/// What it can do besides serving.
+#[derive(Subcommand)]
+enum Command {
+    /// Counts the greetings and exits with their number
+    Count,
+}
+
 fn main() -> ExitCode {
-    chassis::run(SERVICE, build)
+    chassis::run(SERVICE, build, perform)
+}
+
+async fn perform(command: Command, _settings: Settings, runtime: Runtime) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Count => Ok(ExitCode::from(u8::try_from(count(&runtime.pool).await?)?)),
+    }
 }
 
 async fn build(_settings: Settings, runtime: Runtime) -> anyhow::Result<App> {
@@ -45,8 +59,12 @@ async fn build(_settings: Settings, runtime: Runtime) -> anyhow::Result<App> {
 }
 
 async fn greetings(pool: &PgPool, base: &BaseUrl) -> Result<Resource<serde_json::Value>, Problem> {
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM greeting").fetch_one(pool).await?;
+    let count = count(pool).await?;
     Ok(Resource::new("greetings", base.href("/greetings"), json!({"count": count})))
+}
+
+async fn count(pool: &PgPool) -> sqlx::Result<i64> {
+    sqlx::query_scalar("SELECT count(*) FROM greeting").fetch_one(pool).await
 }
 
 /// Answers when the process gets SIGUSR1.

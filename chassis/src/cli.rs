@@ -3,22 +3,24 @@
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Command};
+use clap::{ArgMatches, Args, Command, Subcommand};
 
 use crate::{Service, Validate};
 
 /// What the command line asked for.
 #[derive(Debug)]
-pub enum Parsed<C> {
-    /// To run with these settings.
-    Run(C),
+pub enum Parsed<C, S> {
+    /// To serve with these settings.
+    Serve(C),
+    /// To carry out a command of the service's own, with these settings.
+    Command(C, S),
     /// To be told this: `--help` or `--version`.
     Answer(String),
 }
 
-/// The command of a service: all its settings, each with help, default and environment variable.
-pub fn command<C: Args>(service: &Service) -> Command {
-    C::augment_args(Command::new(service.name))
+/// The command line of a service: all its settings, each with help, default and environment variable, and its commands.
+pub fn command<C: Args, S: Subcommand>(service: &Service) -> Command {
+    S::augment_subcommands(C::augment_args(Command::new(service.name)))
         .about(service.about)
         .long_about(None)
         .version(env!("CARGO_PKG_VERSION"))
@@ -32,21 +34,39 @@ fn loopback(port: u16) -> &'static str {
 }
 
 /// Parses and validates. The error is one line for standard error.
-pub fn parse<C>(service: &Service, args: impl IntoIterator<Item = OsString>) -> Result<Parsed<C>, String>
+pub fn parse<C, S>(
+    service: &Service,
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<Parsed<C, S>, String>
 where
     C: Args + Validate,
+    S: Subcommand,
 {
-    let mut command = command::<C>(service);
+    let mut command = command::<C, S>(service);
     let parsed = command
         .try_get_matches_from_mut(args)
-        .and_then(|matches| C::from_arg_matches(&matches).map_err(|error| error.format(&mut command)));
+        .and_then(|matches| from_matches::<C, S>(&matches).map_err(|error| error.format(&mut command)));
     match parsed {
-        Ok(config) => config.validate().map(|()| Parsed::Run(config)),
+        Ok((config, subcommand)) => {
+            config.validate()?;
+            Ok(match subcommand {
+                None => Parsed::Serve(config),
+                Some(subcommand) => Parsed::Command(config, subcommand),
+            })
+        }
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Parsed::Answer(error.to_string()))
         }
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Err("that command needs another one behind it; --help there says which".to_owned())
+        }
         Err(error) => Err(one_line(&command, &error)),
     }
+}
+
+fn from_matches<C: Args, S: Subcommand>(matches: &ArgMatches) -> Result<(C, Option<S>), clap::Error> {
+    let subcommand = matches.subcommand_name().map(|_| S::from_arg_matches(matches)).transpose()?;
+    Ok((C::from_arg_matches(matches)?, subcommand))
 }
 
 /// The first paragraph of the parser's message, on one line, and the environment variable it may have come from.
@@ -82,13 +102,32 @@ mod tests {
         Service { name: "point", about: "Points.", public_port: 8083, internal_port: 9083 };
     const URL: &str = "--database-url=postgres://point_app:secret@localhost/mileage";
 
-    fn parsed(args: &[&str]) -> Result<Parsed<Settings>, String> {
+    /// What the service can do besides serving.
+    #[derive(Debug, PartialEq, Eq, Subcommand)]
+    enum Tool {
+        /// Counts something
+        Count {
+            /// How far
+            to: u8,
+        },
+        /// Does one thing or another
+        #[command(subcommand)]
+        Choose(Choice),
+    }
+
+    #[derive(Debug, PartialEq, Eq, Subcommand)]
+    enum Choice {
+        /// The one thing
+        This,
+    }
+
+    fn parsed(args: &[&str]) -> Result<Parsed<Settings, Tool>, String> {
         parse(&SERVICE, ["point"].iter().chain(args).map(OsString::from))
     }
 
     fn settings(args: &[&str]) -> Settings {
         match parsed(args) {
-            Ok(Parsed::Run(settings)) => settings,
+            Ok(Parsed::Serve(settings)) => settings,
             other => panic!("{other:?}"),
         }
     }
@@ -132,6 +171,22 @@ mod tests {
     }
 
     #[test]
+    fn a_command_comes_with_the_settings_and_is_checked_as_strictly() {
+        assert!(matches!(parsed(&[URL, "count", "7"]), Ok(Parsed::Command(_, Tool::Count { to: 7 }))));
+        assert!(matches!(
+            parsed(&[URL, "choose", "this"]),
+            Ok(Parsed::Command(_, Tool::Choose(Choice::This)))
+        ));
+        let wrong =
+            [&["count", "7"][..], &[URL, "count", "300"], &[URL, "count"], &[URL, "choose"], &[URL, "x"]];
+        for args in wrong {
+            let line = parsed(args).unwrap_err();
+            assert!(!line.is_empty() && !line.contains('\n'), "{line}");
+        }
+        assert!(matches!(parsed(&["count", "--help"]), Ok(Parsed::Answer(_))));
+    }
+
+    #[test]
     fn everybody_is_operator_only_where_nobody_comes_or_it_was_said() {
         assert!(parsed(&[URL, "--listen=0.0.0.0:80"]).unwrap_err().contains("--auth none"));
         assert!(parsed(&[URL, "--listen=[::]:80"]).is_err());
@@ -151,7 +206,7 @@ mod tests {
     #[test]
     fn help_has_every_setting_with_its_variable() {
         let Ok(Parsed::Answer(help)) = parsed(&["--help"]) else { panic!("no help") };
-        for arg in command::<Settings>(&SERVICE).get_arguments() {
+        for arg in command::<Settings, Tool>(&SERVICE).get_arguments() {
             let variable = arg.get_env().unwrap().to_str().unwrap();
             assert!(help.contains(&format!("[env: {variable}")), "{variable}");
             assert!(arg.get_help().is_some(), "{variable}");

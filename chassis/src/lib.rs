@@ -1,7 +1,7 @@
 //! The microservice chassis: everything a service of this system has in common with the others.
 //!
-//! A service hands [`run`] a [`Service`] description and a function that builds its [`App`] from its settings and
-//! the [`Runtime`]. The chassis parses the settings, starts logs and metrics, connects to Postgres, migrates, serves
+//! A service hands [`run`] a [`Service`] description, a function that builds its [`App`] from its settings and the
+//! [`Runtime`], and one that carries out the commands of its command line. The chassis parses the settings, starts logs and metrics, connects to Postgres, migrates, serves
 //! the public and the internal listener, supervises the background tasks and shuts all of it down gracefully.
 
 pub mod cli;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use crate::cli::{self, Parsed};
 use crate::error::chain;
@@ -16,17 +16,36 @@ use crate::{
     App, Lifecycle, Runtime, Service, Settings, Supervisor, Validate, db, descriptors, metrics, telemetry,
 };
 
-/// Runs a service: the whole of its `main`. Returns when the process has been told to stop, or cannot go on.
+/// Runs a service: the whole of its `main`. Serves until the process has been told to stop or cannot go on, or carries
+/// out the command that the command line names.
 ///
-/// Exit codes: 0 after a graceful shutdown, 1 after a fatal error or an ungraceful shutdown, 2 for a wrong setting.
-pub fn run<C, F, Fut>(service: Service, build: F) -> ExitCode
+/// Exit codes: 0 after a graceful shutdown, 1 after a fatal error or an ungraceful shutdown, 2 for a wrong setting; a
+/// command has its own.
+pub fn run<C, S, Build, Building, Perform, Performing>(
+    service: Service,
+    build: Build,
+    perform: Perform,
+) -> ExitCode
 where
     C: Args + AsRef<Settings> + Validate,
-    F: FnOnce(C, Runtime) -> Fut,
-    Fut: Future<Output = anyhow::Result<App>>,
+    S: Subcommand,
+    Build: FnOnce(C, Runtime) -> Building,
+    Building: Future<Output = anyhow::Result<App>>,
+    Perform: FnOnce(S, C, Runtime) -> Performing,
+    Performing: Future<Output = anyhow::Result<ExitCode>>,
 {
-    match cli::parse::<C>(&service, std::env::args_os()) {
-        Ok(Parsed::Run(config)) => serve(service, config, build),
+    match cli::parse::<C, S>(&service, std::env::args_os()) {
+        Ok(Parsed::Serve(config)) => serve(service, config, build),
+        Ok(Parsed::Command(config, command)) => {
+            let settings = Arc::new(config.as_ref().clone());
+            block_on(service, &settings, async {
+                let runtime = runtime(service, Arc::clone(&settings))?;
+                let pool = runtime.pool.clone();
+                let code = perform(command, config, runtime).await;
+                pool.close().await;
+                code
+            })
+        }
         Ok(Parsed::Answer(text)) => {
             // Nobody is left to be told when standard output is closed.
             let _ = write!(std::io::stdout(), "{text}");
@@ -39,52 +58,63 @@ where
     }
 }
 
-/// As [`run`], with settings that have been parsed and validated already.
-pub fn serve<C, F, Fut>(service: Service, config: C, build: F) -> ExitCode
+/// Serves, with settings that have been parsed and validated already.
+pub fn serve<C, Build, Building>(service: Service, config: C, build: Build) -> ExitCode
 where
     C: AsRef<Settings>,
-    F: FnOnce(C, Runtime) -> Fut,
-    Fut: Future<Output = anyhow::Result<App>>,
+    Build: FnOnce(C, Runtime) -> Building,
+    Building: Future<Output = anyhow::Result<App>>,
 {
-    if let Err(error) = telemetry::start(config.as_ref()) {
+    let settings = Arc::new(config.as_ref().clone());
+    block_on(service, &settings, async {
+        descriptors::raise_limit(&settings);
+        let runtime = runtime(service, Arc::clone(&settings))?;
+        live(config, runtime, build).await.map(|()| ExitCode::SUCCESS)
+    })
+}
+
+/// Starts logging and the async runtime, and logs the error that ends the process.
+fn block_on(
+    service: Service,
+    settings: &Settings,
+    work: impl Future<Output = anyhow::Result<ExitCode>>,
+) -> ExitCode {
+    if let Err(error) = telemetry::start(settings) {
         eprintln!("{}: cannot start logging: {}", service.name, chain(error.as_ref()));
         return ExitCode::FAILURE;
     }
-    descriptors::raise_limit(config.as_ref());
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the async runtime")
         .and_then(|runtime| {
-            let outcome = runtime.block_on(live(service, config, build));
+            let outcome = runtime.block_on(work);
             runtime.shutdown_background();
             outcome
         });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = chain(error.as_ref()), "{} ends", service.name);
-            ExitCode::FAILURE
-        }
-    }
+    outcome.unwrap_or_else(|error| {
+        tracing::error!(error = chain(error.as_ref()), "{} ends", service.name);
+        ExitCode::FAILURE
+    })
 }
 
-/// From the first connection to the last.
-async fn live<C, F, Fut>(service: Service, config: C, build: F) -> anyhow::Result<()>
-where
-    C: AsRef<Settings>,
-    F: FnOnce(C, Runtime) -> Fut,
-    Fut: Future<Output = anyhow::Result<App>>,
-{
-    let mut signals = Signals::listen()?;
-    let settings = Arc::new(config.as_ref().clone());
-    let runtime = Runtime {
+fn runtime(service: Service, settings: Arc<Settings>) -> anyhow::Result<Runtime> {
+    Ok(Runtime {
         service,
         pool: db::pool(&settings, &service).context("cannot use the database URL")?,
         settings,
         supervisor: Supervisor::new(),
         lifecycle: Lifecycle::default(),
-    };
+    })
+}
+
+/// From the first connection to the last.
+async fn live<C, Build, Building>(config: C, runtime: Runtime, build: Build) -> anyhow::Result<()>
+where
+    Build: FnOnce(C, Runtime) -> Building,
+    Building: Future<Output = anyhow::Result<App>>,
+{
+    let mut signals = Signals::listen()?;
     let app = build(config, runtime.clone()).await.context("cannot build the service")?;
     let servers = listen(&runtime, &app).await?;
 

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use local_stack::process::Signal;
+use sqlx::{Connection, PgConnection};
 use support::hello::{Hello, ask_owned, postgres, program, until_counted};
 use support::{Client, ask, head};
 use tokio::time::timeout;
@@ -63,6 +64,31 @@ async fn it_serves_once_it_has_migrated_and_ends_when_told() {
 
     hello.process.signal(Signal::SIGTERM);
     assert_eq!(hello.exit_code().await, Some(0), "{}", hello.log());
+}
+
+#[tokio::test]
+async fn it_carries_out_a_command_instead_of_serving() {
+    let postgres = postgres().await;
+    let hello = Hello::start_ready(&postgres.admin_url(), &[]).await;
+    let url = format!("--database-url={}", postgres.admin_url());
+    let count = || async {
+        let (url, listen) = (url.clone(), format!("--listen={}", hello.public));
+        tokio::task::spawn_blocking(move || run(&[&url, &listen, "count"])).await.unwrap()
+    };
+    assert_eq!(count().await.status.code(), Some(0));
+
+    let mut connection = PgConnection::connect(&postgres.admin_url()).await.unwrap();
+    sqlx::raw_sql("INSERT INTO hello.greeting SELECT FROM generate_series(1, 3)")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+
+    assert_eq!(count().await.status.code(), Some(3));
+    postgres.stop().await;
+    let failed = count().await;
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(String::from_utf8(failed.stderr).unwrap().contains("hello ends"));
 }
 
 #[tokio::test]
