@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    chassis::run(member::SERVICE, member::app::build)
+    chassis::run(member::SERVICE, member::app::build, member::app::perform)
 }

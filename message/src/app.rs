@@ -1,11 +1,12 @@
 //! Composition root.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use chassis::db::Migrations;
 use chassis::{App, Runtime};
 use chrono::Utc;
-use shared_events::delivery::{Delivery, Wake, migrations};
+use shared_events::delivery::{Delivery, DeliveryCommand, Wake, migrations};
 use shared_events::topic::Topic;
 use sqlx::migrate::Migrator;
 
@@ -43,6 +44,18 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
         internal: axum::Router::new(),
         migrators: migrators(),
     })
+}
+
+/// Carries out a command of the command line.
+///
+/// # Errors
+/// When the database or the output fails.
+pub async fn perform(
+    command: DeliveryCommand,
+    _config: Config,
+    runtime: Runtime,
+) -> anyhow::Result<ExitCode> {
+    command.run(&runtime.pool, Policies { clock: Utc::now }).await
 }
 
 /// What has to be in the schema.

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    chassis::run(message::SERVICE, message::app::build)
+    chassis::run(message::SERVICE, message::app::build, message::app::perform)
 }

@@ -1,8 +1,10 @@
 //! Composition root.
 
+use std::process::ExitCode;
+
 use chassis::db::Migrations;
 use chassis::{App, Runtime};
-use shared_events::delivery::{Delivery, migrations};
+use shared_events::delivery::{Delivery, DeliveryCommand, migrations};
 use shared_events::topic::Topic;
 use sqlx::migrate::Migrator;
 
@@ -24,6 +26,18 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
         internal: axum::Router::new(),
         migrators: migrators(),
     })
+}
+
+/// Carries out a command of the command line.
+///
+/// # Errors
+/// When the database or the output fails.
+pub async fn perform(
+    command: DeliveryCommand,
+    _config: Config,
+    runtime: Runtime,
+) -> anyhow::Result<ExitCode> {
+    command.run(&runtime.pool, Policies).await
 }
 
 /// What has to be in the schema.

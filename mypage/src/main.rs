@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    chassis::run(mypage::SERVICE, mypage::app::build)
+    chassis::run(mypage::SERVICE, mypage::app::build, mypage::app::perform)
 }

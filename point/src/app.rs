@@ -1,9 +1,11 @@
 //! Composition root.
 
+use std::process::ExitCode;
+
 use chassis::db::Migrations;
 use chassis::{App, Runtime};
 use chrono::Utc;
-use shared_events::delivery::{Delivery, migrations};
+use shared_events::delivery::{Delivery, DeliveryCommand, migrations};
 use shared_events::topic::Topic;
 use sqlx::migrate::Migrator;
 
@@ -23,6 +25,18 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     delivery.subscribe(&[Topic::Member], vec![relay.clone()], Policies);
     let state = State { pool: runtime.pool, relay, clock: Utc::now };
     Ok(App { public: http::public(state.clone()), internal: http::internal(state), migrators: migrators() })
+}
+
+/// Carries out a command of the command line.
+///
+/// # Errors
+/// When the database or the output fails.
+pub async fn perform(
+    command: DeliveryCommand,
+    _config: Config,
+    runtime: Runtime,
+) -> anyhow::Result<ExitCode> {
+    command.run(&runtime.pool, Policies).await
 }
 
 /// What has to be in the schema.

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    chassis::run(point::SERVICE, point::app::build)
+    chassis::run(point::SERVICE, point::app::build, point::app::perform)
 }

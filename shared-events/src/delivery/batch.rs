@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::failure::HandlerError;
 use super::inbox::{self, Admission};
-use super::parking;
+use super::parked;
 use super::received::{EventHandler, Received};
 use crate::event::Event;
 
@@ -21,18 +21,21 @@ pub(super) async fn handle<H: EventHandler>(
     let mut tx = connection.begin().await?;
     for event in events {
         match inbox::admit_in_tx(&mut tx, event).await? {
-            Admission::Fresh => handle_in_tx(&mut tx, handler, event).await?,
             Admission::Duplicate => {
                 counter!("inbox_duplicates_total", "topic" => event.topic.suffix()).increment(1)
             }
-            Admission::BehindParked => parking::park_in_tx(&mut tx, event, parking::BEHIND_PARKED).await?,
+            Admission::BehindParked if parked::has_to_wait_in_tx(&mut tx, event).await? => {
+                parked::park_in_tx(&mut tx, event, parked::BEHIND_PARKED).await?
+            }
+            Admission::Fresh | Admission::BehindParked => apply_in_tx(&mut tx, handler, event).await?,
         }
     }
     tx.commit().await?;
     Ok(())
 }
 
-async fn handle_in_tx<H: EventHandler>(
+/// Gives an event to the service's policies.
+pub(super) async fn apply_in_tx<H: EventHandler>(
     tx: &mut PgConnection,
     handler: &H,
     received: &Received,
@@ -65,7 +68,7 @@ pub(super) async fn park(
 ) -> Result<(), HandlerError> {
     let mut tx = connection.begin().await?;
     if inbox::admit_in_tx(&mut tx, event).await? != Admission::Duplicate {
-        parking::park_in_tx(&mut tx, event, reason).await?;
+        parked::park_in_tx(&mut tx, event, reason).await?;
     }
     tx.commit().await?;
     Ok(())

@@ -53,7 +53,7 @@ impl<H> Clone for Consumer<H> {
 }
 
 /// Shutdown was asked for. What was not committed comes again.
-struct Cancelled;
+pub(super) struct Cancelled;
 
 impl<H: EventHandler> Consumer<H> {
     /// Reads nothing yet.
@@ -80,7 +80,7 @@ impl<H: EventHandler> Consumer<H> {
 
     /// Handles or parks what can be. Returns what has to be tried again later: of each partition the first event
     /// that failed for now and those behind it, so that no partition waits for another.
-    async fn settle(
+    pub(super) async fn settle(
         &self,
         batch: &[Received],
         token: &CancellationToken,

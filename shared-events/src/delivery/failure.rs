@@ -22,7 +22,22 @@ impl HandlerError {
 
 impl From<sqlx::Error> for HandlerError {
     fn from(error: sqlx::Error) -> Self {
-        if is_transient(&error) { Self::Transient(error.into()) } else { Self::Permanent(error.into()) }
+        if is_transient(&error) {
+            Self::Transient(error.into())
+        } else {
+            Self::Permanent(without_values(error))
+        }
+    }
+}
+
+/// Says which rule of the database the data broke, but not with what: some messages of Postgres quote values, and
+/// those may be personal data.
+fn without_values(error: sqlx::Error) -> Box<dyn Error + Send + Sync> {
+    let sqlx::Error::Database(refusal) = &error else { return error.into() };
+    let code = refusal.code().unwrap_or_default();
+    match refusal.constraint() {
+        Some(constraint) => format!("the database refuses it by {constraint} (SQLSTATE {code})").into(),
+        None => format!("the database refuses it (SQLSTATE {code})").into(),
     }
 }
 
@@ -96,6 +111,22 @@ mod tests {
             let error = sqlx::raw_sql(AssertSqlSafe(raise)).execute(&pool).await.unwrap_err();
             assert_eq!(error.as_database_error().unwrap().code().as_deref(), Some(code));
             assert_eq!(is_transient(HandlerError::from(error)), transient, "{code}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_reason_for_parking_quotes_no_value() {
+        let pool = pool().await;
+        for (query, expected) in [
+            ("SELECT '01012345678 of Kim'::bigint", "the database refuses it (SQLSTATE 22P02)"),
+            (
+                "INSERT INTO effect (key, sequence) VALUES ('01012345678', 1), ('01012345678', 1)",
+                "the database refuses it by effect_sequence_key (SQLSTATE 23505)",
+            ),
+        ] {
+            let error = sqlx::raw_sql(query).execute(&pool).await.unwrap_err();
+            let HandlerError::Permanent(reason) = HandlerError::from(error) else { panic!("{query}") };
+            assert_eq!(reason.to_string(), expected);
         }
     }
 

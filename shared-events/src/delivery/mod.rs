@@ -2,7 +2,8 @@
 //!
 //! Outgoing: a use case calls [`outbox::append_in_tx`] in its transaction and wakes the relay, which publishes and
 //! deletes the rows in order. Incoming: the consumer gives each event to an [`EventHandler`] in a transaction that
-//! also notes it in the inbox, retries what may pass, and parks what cannot be handled. [`Delivery`] starts both.
+//! also notes it in the inbox, retries what may pass, and parks what cannot be handled. [`Delivery`] starts both;
+//! [`DeliveryCommand`] is for the events that are parked.
 
 mod assignment;
 mod backoff;
@@ -13,7 +14,7 @@ mod failure;
 mod inbox;
 pub mod migrations;
 pub mod outbox;
-mod parking;
+mod parked;
 mod received;
 mod relay;
 mod settings;
@@ -24,6 +25,7 @@ mod topics;
 mod wake;
 
 pub use failure::HandlerError;
+pub use parked::DeliveryCommand;
 pub use received::{EventHandler, Outcome};
 pub use settings::KafkaSettings;
 pub use start::Delivery;

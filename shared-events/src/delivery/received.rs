@@ -10,14 +10,25 @@ use uuid::Uuid;
 
 use super::failure::HandlerError;
 use crate::envelope::{Envelope, EnvelopeError};
-use crate::event::Event;
+use crate::event::{Event, MemberWithdrawn, Payload};
 use crate::identity::MemberId;
 use crate::topic::Topic;
 
 /// A partition of a topic.
 pub(super) type Origin = (Topic, i32);
 
-/// A record of one of the topics.
+/// A record, as it was on a topic or is parked.
+pub(super) struct Record {
+    pub(super) topic: Topic,
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+    /// `None` when it is not a memberId.
+    pub(super) key: Option<String>,
+    pub(super) headers: OwnedHeaders,
+    pub(super) payload: Vec<u8>,
+}
+
+/// A record of one of the topics, with its envelope read.
 #[derive(Clone)]
 pub(super) struct Received {
     /// The topic.
@@ -34,11 +45,9 @@ pub(super) struct Received {
     pub(super) payload: Vec<u8>,
 }
 
-impl Received {
-    pub(super) fn new<M: Message>(topic: Topic, message: &M) -> Self {
-        let headers = readable_headers(message);
-        let key = message.key().and_then(|key| str::from_utf8(key).ok());
-        let key = key.filter(|key| key.parse::<MemberId>().is_ok()).map(str::to_owned);
+impl From<Record> for Received {
+    fn from(record: Record) -> Self {
+        let Record { topic, partition, offset, key, headers, payload } = record;
         let envelope = Envelope::from_headers(&headers).and_then(|envelope| {
             if key.as_deref() == Some(&envelope.member_id.to_string()) {
                 Ok(envelope)
@@ -46,15 +55,21 @@ impl Received {
                 Err(EnvelopeError::Malformed("ce_subject"))
             }
         });
-        Self {
+        Self { topic, partition, offset, key, envelope, headers, payload }
+    }
+}
+
+impl Received {
+    pub(super) fn new<M: Message>(topic: Topic, message: &M) -> Self {
+        let key = message.key().and_then(|key| str::from_utf8(key).ok());
+        Self::from(Record {
             topic,
             partition: message.partition(),
             offset: message.offset(),
-            key,
-            envelope,
-            headers,
+            key: key.filter(|key| key.parse::<MemberId>().is_ok()).map(str::to_owned),
+            headers: readable_headers(message),
             payload: message.payload().unwrap_or_default().to_vec(),
-        }
+        })
     }
 
     /// Where it comes from: what has to stay in order with it.
@@ -86,6 +101,11 @@ impl Received {
             }
             Some(_) | None => Ok((envelope, event)),
         }
+    }
+
+    /// Whether nothing that its topic said of its key before has a meaning any more: the membership has ended.
+    pub(super) fn supersedes_earlier(&self) -> bool {
+        self.topic == MemberWithdrawn::TOPIC && matches!(self.decode(), Ok((_, Event::MemberWithdrawn(_))))
     }
 }
 

@@ -5,6 +5,7 @@ use chassis::{Runtime, TaskError};
 use super::broker::Broker;
 use super::consumer::{Consumer, ConsumerOptions};
 use super::inbox;
+use super::parked;
 use super::received::EventHandler;
 use super::relay::Relay;
 use super::settings::KafkaSettings;
@@ -46,9 +47,17 @@ impl Delivery {
             let consumer = consumer.clone();
             async move { consumer.run(token).await.map_err(|error| TaskError::new(error.is_fatal(), error)) }
         });
+        let inbox = pool.clone();
         self.runtime.supervisor.spawn("inbox-purge", move |token| {
-            let pool = pool.clone();
+            let pool = inbox.clone();
             async move { Ok(token.run_until_cancelled(inbox::purge_forever(&pool)).await.unwrap_or(Ok(()))?) }
+        });
+        self.runtime.supervisor.spawn("parked-depth", move |token| {
+            let pool = pool.clone();
+            async move {
+                let watching = parked::watch_depth(&pool, topics);
+                Ok(token.run_until_cancelled(watching).await.unwrap_or(Ok(()))?)
+            }
         });
     }
 }

@@ -1,197 +1,11 @@
 //! What becomes of records between a topic and the database. The Kafka client is real, but reaches no broker.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
-
-use rdkafka::Timestamp;
-use rdkafka::message::{Header, Headers, OwnedHeaders, OwnedMessage};
-use tokio::time::timeout;
+use rdkafka::message::OwnedHeaders;
 use uuid::Uuid;
 
 use super::*;
-use crate::delivery::Outcome;
-use crate::delivery::parking::BEHIND_PARKED;
-use crate::delivery::settings::KafkaSettings;
-use crate::delivery::test_support::{DEADLINE, pool};
-use crate::envelope::{Envelope, Provenance};
-use crate::event::Event;
-
-/// Writes each event's sequence down as its effect, unless a mishap is in store for it.
-#[derive(Debug, Default)]
-struct Recorder {
-    mishaps: Mutex<HashMap<i64, Vec<Mishap>>>,
-}
-
-/// What goes wrong, after the effect was written.
-#[derive(Clone, Copy, Debug)]
-enum Mishap {
-    /// For ever, as the handler says.
-    Permanent,
-    /// For ever, as a constraint of the database says.
-    Constraint,
-    /// Once.
-    Transient,
-}
-
-impl EventHandler for Recorder {
-    async fn handle_in_tx(
-        &self,
-        tx: &mut sqlx::PgConnection,
-        envelope: &Envelope,
-        _event: Event,
-    ) -> Result<Outcome, HandlerError> {
-        let write = || {
-            sqlx::query("INSERT INTO effect (key, sequence) VALUES ($1, $2)")
-                .bind(envelope.member_id.to_string())
-                .bind(envelope.sequence)
-        };
-        write().execute(&mut *tx).await?;
-        let mishap = {
-            let mut mishaps = self.mishaps.lock().unwrap();
-            let in_store = mishaps.entry(envelope.sequence).or_default();
-            if let Some(Mishap::Transient) = in_store.last() {
-                in_store.pop()
-            } else {
-                in_store.last().copied()
-            }
-        };
-        match mishap {
-            None => Ok(Outcome::Applied),
-            Some(Mishap::Permanent) => Err(HandlerError::permanent("a broken invariant")),
-            Some(Mishap::Constraint) => {
-                Err(write().execute(&mut *tx).await.expect_err("it is unique").into())
-            }
-            Some(Mishap::Transient) => Err(HandlerError::Transient("for now".into())),
-        }
-    }
-}
-
-/// A consumer on a database of its own.
-struct Bench {
-    consumer: Consumer<Recorder>,
-    token: CancellationToken,
-}
-
-impl Bench {
-    async fn new(mishaps: impl IntoIterator<Item = (i64, Vec<Mishap>)>) -> Self {
-        let settings = KafkaSettings {
-            kafka_brokers: "127.0.0.1:1".to_owned(),
-            topic_prefix: "mileage".to_owned(),
-            topic_partitions: 1,
-            topic_replication: 1,
-            consumer_group: None,
-            kafka_properties: Vec::new(),
-        };
-        let options = ConsumerOptions { topics: &[Topic::Member], wakes: Vec::new() };
-        let handler = Recorder { mishaps: Mutex::new(mishaps.into_iter().collect()) };
-        let consumer = Consumer::new(Broker::new("point", settings), pool().await, options, handler);
-        Self { consumer, token: CancellationToken::new() }
-    }
-
-    /// Deals with a batch until nothing has to be tried again; `false` when cancelled.
-    async fn settle(&self, batch: &[Received]) -> bool {
-        let settling = async {
-            let mut rest = batch.to_vec();
-            while !rest.is_empty() {
-                match self.consumer.settle(&rest, &self.token).await {
-                    Ok(failed) => rest = failed,
-                    Err(Cancelled) => return false,
-                }
-            }
-            true
-        };
-        timeout(DEADLINE, settling).await.expect("the batch in time")
-    }
-
-    /// The sequences that had an effect, in the order of the effects.
-    async fn effects(&self) -> Vec<i64> {
-        sqlx::query_scalar("SELECT sequence FROM effect ORDER BY id")
-            .fetch_all(&self.consumer.pool)
-            .await
-            .unwrap()
-    }
-
-    /// Offset, key and reason of what is parked, in order.
-    async fn parked(&self) -> Vec<(i64, Option<String>, String)> {
-        sqlx::query_as("SELECT kafka_offset, key, reason FROM parked_event ORDER BY id")
-            .fetch_all(&self.consumer.pool)
-            .await
-            .unwrap()
-    }
-
-    async fn parked_offsets(&self) -> Vec<i64> {
-        self.parked().await.into_iter().map(|(offset, ..)| offset).collect()
-    }
-
-    async fn noted(&self) -> i64 {
-        sqlx::query_scalar("SELECT count(*) FROM inbox").fetch_one(&self.consumer.pool).await.unwrap()
-    }
-}
-
-/// A record of `mileage.member`; its offset is the event's sequence.
-struct Record {
-    key: Option<Vec<u8>>,
-    headers: OwnedHeaders,
-    payload: Vec<u8>,
-    offset: i64,
-}
-
-/// A `MemberWithdrawn` of a member.
-fn record(member_id: i64, sequence: i64) -> Record {
-    let envelope = Envelope {
-        id: Uuid::now_v7(),
-        event_type: "MemberWithdrawn".to_owned(),
-        source: "/member".to_owned(),
-        member_id: member_id.try_into().unwrap(),
-        sequence,
-        time: "2026-03-04T05:06:07Z".parse().unwrap(),
-        provenance: Provenance { actor: "operator".to_owned(), traceparent: None },
-    };
-    let payload = serde_json::json!({
-        "memberId": member_id, "membershipId": Uuid::now_v7(), "withdrawnAt": "2026-03-04T05:06:07Z",
-    });
-    Record {
-        key: Some(member_id.to_string().into_bytes()),
-        headers: envelope.to_headers(),
-        payload: payload.to_string().into_bytes(),
-        offset: sequence,
-    }
-}
-
-impl Record {
-    fn key(self, key: Option<&[u8]>) -> Self {
-        Self { key: key.map(<[u8]>::to_vec), ..self }
-    }
-
-    fn headers(self, headers: OwnedHeaders) -> Self {
-        Self { headers, ..self }
-    }
-
-    fn payload(self, payload: &[u8]) -> Self {
-        Self { payload: payload.to_vec(), ..self }
-    }
-
-    /// With the value of one header replaced.
-    fn header(self, key: &str, value: &[u8]) -> Self {
-        let headers = self.headers.iter().fold(OwnedHeaders::new(), |headers, header| {
-            let value = if header.key == key { Some(value) } else { header.value };
-            headers.insert(Header { key: header.key, value })
-        });
-        self.headers(headers)
-    }
-
-    fn received(self) -> Received {
-        let Self { key, headers, payload, offset } = self;
-        let topic = "mileage.member".to_owned();
-        let message =
-            OwnedMessage::new(Some(payload), key, topic, Timestamp::NotAvailable, 0, offset, Some(headers));
-        Received::new(Topic::Member, &message)
-    }
-}
-
-fn event(member_id: i64, sequence: i64) -> Received {
-    record(member_id, sequence).received()
-}
+use crate::delivery::parked::BEHIND_PARKED;
+use crate::delivery::test_support::{Bench, Mishap, Record, event, record};
 
 #[tokio::test]
 async fn a_batch_is_handled_in_order() {
@@ -231,7 +45,7 @@ async fn a_poison_event_that_comes_alone_parks_with_its_record_and_the_reason() 
 
     let (ce_id, topic, reason, source, payload): (Uuid, String, String, String, Vec<u8>) =
         sqlx::query_as("SELECT ce_id, topic, reason, headers->>'ce_source', payload FROM parked_event")
-            .fetch_one(&bench.consumer.pool)
+            .fetch_one(&bench.pool)
             .await
             .unwrap();
     assert_eq!((ce_id, topic.as_str(), source.as_str()), (poison.inbox_id(), "member", "/member"));
@@ -377,7 +191,7 @@ async fn a_shutdown_during_retries_leaves_everything_to_the_next_start() {
 #[tokio::test]
 async fn an_outage_parks_nothing() {
     let bench = Bench::new([]).await;
-    bench.consumer.pool.close().await;
+    bench.pool.close().await;
     bench.token.cancel();
 
     assert!(!bench.settle(&[event(1, 1)]).await);

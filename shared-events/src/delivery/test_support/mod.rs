@@ -1,4 +1,9 @@
-//! A database for each test, on one Postgres for the whole test process.
+//! A database for each test, on one Postgres for the whole test process; records, and a handler that writes down what
+//! it gets.
+
+mod bench;
+mod recorder;
+mod records;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -9,12 +14,16 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 
+pub(super) use bench::Bench;
+pub(super) use recorder::{Mishap, Recorder};
+pub(super) use records::{Record, event, record, withdrawal};
+
 /// How long anything may take before a test fails.
-pub(super) const DEADLINE: Duration = Duration::from_secs(60);
+pub(in crate::delivery) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Connections as `point_app` to a database of the test's own. Beside inbox and outbox there is a table `effect`
-/// for handlers to write to: `(key text, sequence bigint UNIQUE)`.
-pub(super) async fn pool() -> PgPool {
+/// for handlers to write to: `(key text, sequence bigint UNIQUE, ce_id uuid)`.
+pub(in crate::delivery) async fn pool() -> PgPool {
     static POSTGRES: OnceCell<Postgres> = OnceCell::const_new();
     static NUMBER: AtomicU32 = AtomicU32::new(0);
 
@@ -23,7 +32,7 @@ pub(super) async fn pool() -> PgPool {
     let database = POSTGRES.get_or_init(start).await.create_migrated_database(&name).await.unwrap();
     let mut owner = PgConnection::connect(&database.url("point", Role::Owner)).await.unwrap();
     sqlx::raw_sql(
-        "CREATE TABLE effect (id bigint GENERATED ALWAYS AS IDENTITY, key text NOT NULL, sequence bigint NOT NULL UNIQUE);
+        "CREATE TABLE effect (id bigint GENERATED ALWAYS AS IDENTITY, key text NOT NULL, sequence bigint NOT NULL UNIQUE, ce_id uuid);
          GRANT SELECT, INSERT ON effect TO point_app",
     )
     .execute(&mut owner)
