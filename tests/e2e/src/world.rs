@@ -1,11 +1,12 @@
 //! One set of services with its own database and topics.
 
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use local_stack::database::Database;
+use local_stack::database::{Database, Role};
 use local_stack::postgres::Postgres;
-use local_stack::service::ServiceProcess;
+use local_stack::service::{ServiceProcess, find_binary};
 use local_stack::services::{Ports, Services, ServicesOptions};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
@@ -105,6 +106,15 @@ impl World {
         let replica = self.services.spawn_replica(name).expect("a replica starts");
         replica.wait_ready().await.expect("the replica is ready");
         replica
+    }
+
+    /// Runs a command of a service, such as `parked list`, with the settings of this set.
+    pub async fn run(&self, service: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(find_binary(service).expect("the program is built"));
+        let database_url = self.options.database.url(service, Role::App);
+        command.args(arguments).env("DATABASE_URL", database_url).stdin(Stdio::null());
+        let run = tokio::task::spawn_blocking(move || command.output()).await;
+        run.expect("no panic").expect("the command runs")
     }
 
     /// Stops all services, if they run, and starts them again with further settings: service, name, value.

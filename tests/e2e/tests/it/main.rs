@@ -4,6 +4,7 @@ mod bad_input;
 mod concurrency;
 mod memberships;
 mod outages;
+mod parked;
 mod poison;
 mod relay;
 mod replay;

@@ -5,38 +5,65 @@ use rdkafka::message::OwnedHeaders;
 use serde_json::json;
 use uuid::Uuid;
 
+const READERS_OF_MEMBER: [&str; 3] = ["message", "point", "mypage"];
+
 #[test]
 fn a_poison_record_is_parked_with_its_members_later_ones_while_other_members_go_on() {
     block_on(async {
         let world = World::start().await;
         world.client.join_and_be_granted(1).await;
         world.quiet().await;
-        let genuine = world.topics.read("member").await;
-        let mut poison = genuine[0].with_new_id(&Uuid::now_v7().to_string());
-        poison.payload = br#"{"memberId":"not a number"}"#.to_vec();
         let unreadable = Record {
             topic: world.topics.name("member"),
             key: vec![0xff, 0xfe],
             payload: b"?".to_vec(),
             headers: OwnedHeaders::new(),
         };
-        world.topics.write(&[poison, unreadable]).await;
-        // Two of each consumer of the topic: message, point and mypage.
-        parked(&world, "message", 2).await;
-        parked(&world, "point", 2).await;
-        parked(&world, "mypage", 2).await;
+        let genuine = world.topics.read("member").await[0].clone();
+        let later = genuine.with_new_id(&Uuid::now_v7().to_string());
+        world.topics.write(&[poison(&genuine), unreadable, later]).await;
+        for service in READERS_OF_MEMBER {
+            parked(&world, service, 3).await;
+        }
 
         world.client.join_and_be_granted(2).await;
-        assert_eq!(world.client.withdraw(1).await.status, 204);
-        world.quiet().await;
+        assert_eq!(world.client.change_points(1, 5).await.status, 200);
+        world.client.until("/mypages/1", 200, json!({ "remainPoint": 1_005 })).await;
+        world.stop().await;
+    });
+}
 
-        // MemberWithdrawn waits behind the poison, and so the page still stands.
-        parked(&world, "message", 3).await;
-        parked(&world, "mypage", 3).await;
-        world.client.until("/mypages/1", 200, json!({ "remainPoint": 0 })).await;
+#[test]
+fn a_withdrawal_waits_behind_nothing_and_leaves_no_parked_event_of_its_member() {
+    block_on(async {
+        let world = World::start().await;
+        for member_id in [1, 2] {
+            world.client.join_and_be_granted(member_id).await;
+        }
+        world.quiet().await;
+        let genuine = world.topics.read("member").await;
+        let poisons: Vec<_> = genuine.iter().map(poison).collect();
+        world.topics.write(&poisons).await;
+        for service in READERS_OF_MEMBER {
+            parked(&world, service, 4).await;
+        }
+
+        assert_eq!(world.client.withdraw(1).await.status, 204);
+
+        world.client.until("/mypages/1", 404, json!({})).await;
+        for service in READERS_OF_MEMBER {
+            parked(&world, service, 2).await;
+        }
         world.client.until("/mypages/2", 200, json!({ "remainPoint": 1_000 })).await;
         world.stop().await;
     });
+}
+
+/// A record of the same member that cannot be handled.
+fn poison(genuine: &Record) -> Record {
+    let mut poison = genuine.with_new_id(&Uuid::now_v7().to_string());
+    poison.payload = br#"{"memberId":"not a number"}"#.to_vec();
+    poison
 }
 
 async fn parked(world: &World, service: &str, expected: i64) {
