@@ -12,6 +12,7 @@ pub mod error;
 pub mod extract;
 pub mod hal;
 pub mod http;
+mod language;
 mod lifecycle;
 pub mod metrics;
 pub mod principal;
@@ -28,6 +29,7 @@ pub mod trace;
 pub mod wire;
 
 pub use context::RequestContext;
+pub use language::Language;
 pub use lifecycle::Lifecycle;
 pub use principal::Principal;
 pub use problem::{FieldError, Problem};

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::Language;
 use crate::error::chain;
 
 /// The content type of a problem.
@@ -35,6 +36,7 @@ struct Content {
     errors: Vec<FieldError>,
     members: Map<String, Value>,
     retry_after: Option<Duration>,
+    language: Option<Language>,
 }
 
 /// What is wrong with one field of the request.
@@ -63,6 +65,7 @@ impl Problem {
             errors: Vec::new(),
             members: Map::new(),
             retry_after: None,
+            language: None,
         }))
     }
 
@@ -125,6 +128,12 @@ impl Problem {
         self
     }
 
+    /// Says which language the detail is in, and that it was chosen by `Accept-Language`.
+    pub fn in_language(mut self, language: Language) -> Self {
+        self.0.language = Some(language);
+        self
+    }
+
     /// Sets `errors`.
     pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.0.errors = errors;
@@ -159,6 +168,10 @@ impl Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if let Some(retry_after) = self.0.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(retry_after)));
+        }
+        if let Some(language) = self.0.language {
+            headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(language.tag()));
+            headers.insert(VARY, HeaderValue::from_static("accept-language"));
         }
     }
 

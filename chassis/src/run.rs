@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::cli::{self, Parsed};
 use crate::error::chain;
@@ -115,8 +116,9 @@ where
     Building: Future<Output = anyhow::Result<App>>,
 {
     let mut signals = Signals::listen()?;
+    let metrics = metrics::install(&runtime.service)?;
     let app = build(config, runtime.clone()).await.context("cannot build the service")?;
-    let servers = listen(&runtime, &app).await?;
+    let servers = listen(&runtime, &app, metrics).await?;
 
     let outcome = tokio::select! {
         biased;
@@ -133,11 +135,10 @@ where
 }
 
 /// Opens both listeners, before anything is known of Postgres: a process that waits for it is alive.
-async fn listen(runtime: &Runtime, app: &App) -> anyhow::Result<Servers> {
+async fn listen(runtime: &Runtime, app: &App, metrics: PrometheusHandle) -> anyhow::Result<Servers> {
     let settings = &runtime.settings;
     let public = listener(settings.listen).context("cannot open the public listener")?;
     let internal = listener(settings.internal_listen).context("cannot open the internal listener")?;
-    let metrics = metrics::install(&runtime.service)?;
     tokio::spawn(metrics::keep_up(metrics.clone()));
     let state = Arc::new(ServerState::new(settings, runtime.lifecycle.clone()));
     let servers = Servers::start(runtime, app, public, internal, state, metrics)?;
