@@ -20,10 +20,14 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 /// # Errors
 /// None so far; the chassis allows for them.
 pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
+    let forfeit_delay = config.fault_forfeit_delay_ms;
+    if let Some(delay) = forfeit_delay {
+        tracing::warn!(?delay, "forfeitures are slowed down on purpose");
+    }
     let delivery = Delivery::new(&runtime, config.kafka);
     let relay = delivery.publish();
     delivery.subscribe(&[Topic::Member], vec![relay.clone()], Policies);
-    let state = State { pool: runtime.pool, relay, clock: Utc::now };
+    let state = State { pool: runtime.pool, relay, clock: Utc::now, forfeit_delay };
     Ok(App { public: http::public(state.clone()), internal: http::internal(state), migrators: migrators() })
 }
 

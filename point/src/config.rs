@@ -4,6 +4,8 @@ use chassis::{Settings, Validate};
 use clap::Args;
 use shared_events::delivery::KafkaSettings;
 
+use crate::fault::Delay;
+
 /// All settings.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
@@ -13,6 +15,10 @@ pub struct Config {
     /// How to reach Kafka.
     #[command(flatten)]
     pub kafka: KafkaSettings,
+
+    /// For drills only: slow each forfeiture down by a random time, such as `400..620`, in milliseconds
+    #[arg(long, env, value_name = "MIN..MAX", help_heading = "Drills")]
+    pub fault_forfeit_delay_ms: Option<Delay>,
 }
 
 impl AsRef<Settings> for Config {

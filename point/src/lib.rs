@@ -3,6 +3,7 @@
 pub mod app;
 pub mod config;
 pub mod domain;
+pub mod fault;
 pub mod http;
 pub mod policy;
 pub mod store;

@@ -55,6 +55,9 @@ pub(super) async fn put(
     Path(member_id): Path<MemberId>,
     Json(Request { membership_id }): Json<Request>,
 ) -> Result<Answer<Forfeiture>, Problem> {
+    if let Some(delay) = state.forfeit_delay {
+        delay.pass().await;
+    }
     let now = (state.clock)();
     let own = provenance(&context);
     let provenance = Provenance { actor: actor.unwrap_or(own.actor), ..own };

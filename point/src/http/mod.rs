@@ -12,6 +12,8 @@ use shared_events::Provenance;
 use shared_events::delivery::Wake;
 use sqlx::PgPool;
 
+use crate::fault::Delay;
+
 /// What the handlers need.
 #[derive(Clone, Debug)]
 pub struct State {
@@ -21,6 +23,8 @@ pub struct State {
     pub relay: Wake,
     /// What time it is.
     pub clock: fn() -> DateTime<Utc>,
+    /// Slows forfeitures down, for drills.
+    pub forfeit_delay: Option<Delay>,
 }
 
 /// Routes for clients.

@@ -179,7 +179,12 @@ async fn half_a_body_is_refused_whether_the_rest_is_late_or_lost() {
     assert_eq!(answer.problem(), (400, "malformed-request"));
 
     let impatient = Limits { body_timeout: Duration::from_millis(50), ..Limits::default() };
-    let state = point::http::State { pool: service.pool.clone(), relay: Wake::new(), clock: now };
+    let state = point::http::State {
+        pool: service.pool.clone(),
+        relay: Wake::new(),
+        clock: now,
+        forfeit_delay: None,
+    };
     let router = chassis::http::test_router_with(point::http::public(state), impatient);
     let late = half().chain(stream::pending::<io::Result<Vec<u8>>>());
     let answer = ask(&router, patch(MEMBER, Body::from_stream(late))).await;

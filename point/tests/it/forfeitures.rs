@@ -1,5 +1,7 @@
 //! `/forfeitures/{memberId}`: the pivot of a withdrawal.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 use shared_events::delivery::Outcome;
 use shared_events::event::MemberStatus::{Abnormal, Normal};
@@ -33,6 +35,27 @@ async fn what_is_left_is_forfeited_once_however_often_it_is_asked() {
         })
     );
     service.assert_books_are_right().await;
+}
+
+#[tokio::test]
+async fn a_drill_slows_forfeitures_down_and_nothing_else() {
+    let membership = Membership::of(1);
+    let service = Service::start_with_delay(Some("600..700".parse().unwrap())).await;
+    service.deliver(membership.is(Normal, 1)).await;
+    let began = Instant::now();
+    let forfeiting = async {
+        assert_eq!(service.forfeit(membership).await.body["forfeitedPoint"], 1_001);
+        began.elapsed()
+    };
+    let meanwhile = async {
+        tokio::task::yield_now().await;
+        assert_eq!(service.change(1, 1).await.status, 200);
+        began.elapsed()
+    };
+
+    let (forfeited_after, changed_after) = tokio::join!(forfeiting, meanwhile);
+
+    assert!(forfeited_after >= Duration::from_millis(600) && changed_after < forfeited_after);
 }
 
 #[tokio::test]

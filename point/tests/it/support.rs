@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::{Request, header};
 use chassis::testing::{Answer, TestDatabase, ask};
 use chrono::{DateTime, Utc};
+use point::fault::Delay;
 use point::http::{self, State};
 use point::policy::Policies;
 use serde_json::{Value, json};
@@ -44,9 +45,14 @@ pub struct Published {
 
 impl Service {
     pub async fn start() -> Self {
+        Self::start_with_delay(None).await
+    }
+
+    /// With forfeitures that are slowed down.
+    pub async fn start_with_delay(forfeit_delay: Option<Delay>) -> Self {
         let database = TestDatabase::migrated(&point::SERVICE, &point::app::migrators()).await;
         let pool = database.pool(16);
-        let state = State { pool: pool.clone(), relay: Wake::new(), clock: now };
+        let state = State { pool: pool.clone(), relay: Wake::new(), clock: now, forfeit_delay };
         let public = chassis::http::test_router(http::public(state.clone()));
         let internal = chassis::http::test_router(http::internal(state));
         Self { pool, public, internal }
