@@ -20,10 +20,10 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 /// Puts the service together.
 ///
 /// # Errors
-/// When the HTTP client cannot be made.
+/// When the client of point cannot be made.
 pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     let withdrawal_patience = config.withdrawal_patience();
-    let point = PointClient::new(config.point_internal_url.clone(), config.forfeit_timeout())?;
+    let point = PointClient::new(config.point_internal_url.clone(), &config.protection)?;
     let delivery = Delivery::new(&runtime, config.kafka);
     let relay = delivery.publish();
     delivery.subscribe(&[Topic::Message, Topic::Point], vec![relay.clone()], Policies);

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use chassis::extract::{Json, Path};
 use chassis::hal::{BaseUrl, Collection, ListQuery, Resource};
 use chassis::wire::Integer;
-use chassis::{FieldError, Problem, RequestContext};
+use chassis::{FieldError, Language, Problem, RequestContext};
 use serde::{Deserialize, Serialize};
 use shared_events::event::MemberStatus;
 use shared_events::{MemberId, MembershipId, Provenance};
@@ -119,6 +119,7 @@ pub(super) async fn list(
 pub(super) async fn delete(
     extract::State(state): extract::State<State>,
     context: RequestContext,
+    language: Language,
     Path(member_id): Path<MemberId>,
 ) -> Result<StatusCode, Problem> {
     let State { pool, relay, point, sagas, withdrawal_patience, clock } = state;
@@ -130,9 +131,9 @@ pub(super) async fn delete(
     };
     match timeout(withdrawal_patience, sagas.spawn(saga.in_current_span())).await {
         Ok(Ok(Ok(()))) => Ok(StatusCode::NO_CONTENT),
-        Ok(Ok(Err(error))) => Err(withdrawal_refused(&error)),
+        Ok(Ok(Err(error))) => Err(withdrawal_refused(&error, language)),
         Ok(Err(panicked)) => Err(Problem::internal(&panicked)),
-        Err(_) => Err(withdrawal_under_way()),
+        Err(_) => Err(withdrawal_under_way(language)),
     }
 }
 

@@ -10,6 +10,7 @@ mod joining;
 mod listing;
 mod outages;
 mod policies;
+mod protection;
 mod rejoining;
 mod republishing;
 mod rude_clients;

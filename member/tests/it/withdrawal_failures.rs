@@ -85,11 +85,26 @@ async fn the_outcome_is_unknown_when_point_does_not_answer_in_time() {
 async fn the_outcome_is_unknown_when_point_answers_with_another_status() {
     let good = json!({ "memberId": 1, "forfeitedPoint": 0, "remainPoint": 0 }).to_string();
     let mut points = Vec::new();
-    for status in [400, 404, 409, 422, 429, 500, 502, 503, 504, 201, 202, 204] {
+    for status in [500, 502, 503, 504, 201, 202, 204, 302] {
         let status = StatusCode::from_u16(status).unwrap();
         points.push((status.to_string(), StubPoint::answering(status, good.clone()).await));
     }
     assert_unknown(&points).await;
+}
+
+#[tokio::test]
+async fn nothing_has_changed_when_point_refuses_the_request() {
+    for status in [400, 404, 409, 422, 429] {
+        let point = StubPoint::answering(StatusCode::from_u16(status).unwrap(), "secret").await;
+        let service = Service::start_with(point.url()).await;
+        service.join(1).await;
+
+        let answer = service.delete(1).await;
+
+        assert_try_again(&answer, "unchanged");
+        assert_untouched(&service).await;
+        assert_tells_no_cause("refused", &answer);
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Stands in for the point service, well or badly.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::State;
@@ -24,7 +25,18 @@ pub struct StubPoint {
     _refusing: Option<TcpSocket>,
 }
 
+/// What a request meets before the usual answer comes to be given.
+#[derive(Clone, Copy, Debug)]
+pub enum Turn {
+    /// No answer, ever.
+    Silence,
+    /// This status.
+    Status(u16),
+}
+
 struct Shared {
+    /// What the first requests meet, or all as long as one is set for all.
+    turns: Mutex<(VecDeque<Turn>, Option<Turn>)>,
     /// What is answered; `None`: what the real one answers.
     answer: Option<(StatusCode, String)>,
     /// Closed once answers may go out.
@@ -59,6 +71,23 @@ impl StubPoint {
         let stub = Self::serving(Shared::new(Some((status, body.into())))).await;
         stub.release();
         stub
+    }
+
+    /// Forfeits, once so many requests have met something else.
+    pub async fn forfeiting_after(turns: impl IntoIterator<Item = Turn>) -> Self {
+        let stub = Self::forfeiting().await;
+        stub.shared.turns.lock().unwrap().0.extend(turns);
+        stub
+    }
+
+    /// From now on all requests meet this, or with `None` the usual answer.
+    pub fn turn(&self, turn: Option<Turn>) {
+        self.shared.turns.lock().unwrap().1 = turn;
+    }
+
+    /// How many requests have arrived.
+    pub fn count(&self) -> usize {
+        self.shared.received.borrow().len()
     }
 
     /// Nobody listens.
@@ -110,7 +139,7 @@ impl StubPoint {
 
 impl Shared {
     fn new(answer: Option<(StatusCode, String)>) -> Self {
-        Self { answer, gate: Semaphore::new(0), received: watch::Sender::default() }
+        Self { turns: Mutex::default(), answer, gate: Semaphore::new(0), received: watch::Sender::default() }
     }
 }
 
@@ -125,6 +154,15 @@ async fn answer(
     let received =
         Received { method, path: uri.path().to_owned(), headers, body: serde_json::from_str(&body).unwrap() };
     shared.received.send_modify(|all| all.push(received));
+    let turn = {
+        let mut turns = shared.turns.lock().unwrap();
+        turns.1.or_else(|| turns.0.pop_front())
+    };
+    match turn {
+        None => {}
+        Some(Turn::Silence) => std::future::pending().await,
+        Some(Turn::Status(status)) => return StatusCode::from_u16(status).unwrap().into_response(),
+    }
     let _ = shared.gate.acquire().await;
     shared.answer.clone().map_or_else(
         || {

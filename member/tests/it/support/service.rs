@@ -8,8 +8,9 @@ use axum::http::Request;
 use chassis::http::test_router;
 use chassis::testing::{Answer, DEADLINE, TestDatabase, ask, bare, with_body};
 use chrono::Utc;
+use clap::{Args, Command, FromArgMatches};
 use member::http::{State, public};
-use member::point_client::PointClient;
+use member::point_client::{PointClient, ProtectionSettings};
 use member::policy::Policies;
 use reqwest::Url;
 use serde_json::{Value, json};
@@ -44,29 +45,40 @@ impl Service {
 
     /// With a limit on the call to the point service.
     pub async fn start_with_timeout(point: Url, timeout: Duration) -> Self {
+        Self::start_protected(point, &one_attempt(timeout)).await
+    }
+
+    /// With a call to the point service that is protected in this way.
+    pub async fn start_protected(point: Url, protection: &ProtectionSettings) -> Self {
         let database = migrated().await;
         let pool = database.pool(10);
-        Self::on(database, pool, point, timeout)
+        Self::of(database, pool, point, protection, DEADLINE)
     }
 
     /// With a limit on how long a client waits for a withdrawal.
     pub async fn start_with_patience(point: Url, patience: Duration) -> Self {
         let database = migrated().await;
         let pool = database.pool(10);
-        Self::of(database, pool, point, DEADLINE, patience)
+        Self::of(database, pool, point, &one_attempt(DEADLINE), patience)
     }
 
     /// On a database and with a pool of the test's own.
     pub fn on(database: TestDatabase, pool: PgPool, point: Url, timeout: Duration) -> Self {
-        Self::of(database, pool, point, timeout, DEADLINE)
+        Self::of(database, pool, point, &one_attempt(timeout), DEADLINE)
     }
 
-    fn of(database: TestDatabase, pool: PgPool, point: Url, timeout: Duration, patience: Duration) -> Self {
+    fn of(
+        database: TestDatabase,
+        pool: PgPool,
+        point: Url,
+        protection: &ProtectionSettings,
+        patience: Duration,
+    ) -> Self {
         let relay = Wake::new();
         let state = State {
             pool: pool.clone(),
             relay: relay.clone(),
-            point: PointClient::new(point, timeout).unwrap(),
+            point: PointClient::new(point, protection).unwrap(),
             sagas: TaskTracker::new(),
             withdrawal_patience: patience,
             clock: Utc::now,
@@ -142,6 +154,26 @@ impl Service {
 /// Lets the policies handle an event in a transaction of the test's own.
 pub async fn handle_in_tx(tx: &mut PgConnection, member_id: i64, event: Event) -> Outcome {
     Policies.handle_in_tx(tx, &envelope(member_id), event).await.unwrap()
+}
+
+/// The protection as these arguments have it, the last of equal ones, and the defaults for the others.
+pub fn protection(arguments: &[&str]) -> ProtectionSettings {
+    let command = ProtectionSettings::augment_args(
+        Command::new("member").no_binary_name(true).args_override_self(true),
+    );
+    let matches = command.try_get_matches_from(arguments).unwrap();
+    ProtectionSettings::from_arg_matches(&matches).unwrap()
+}
+
+/// A single attempt within this time, and no circuit that opens.
+fn one_attempt(timeout: Duration) -> ProtectionSettings {
+    let timeout = timeout.as_millis();
+    protection(&[
+        &format!("--forfeit-timeout-ms={timeout}"),
+        &format!("--forfeit-attempt-timeout-ms={timeout}"),
+        "--forfeit-attempts=1",
+        "--forfeit-circuit-minimum-calls=1000",
+    ])
 }
 
 /// A new database of the service.
