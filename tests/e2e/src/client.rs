@@ -32,7 +32,8 @@ pub struct Client {
 
 impl Client {
     /// A client of services at these base URLs: member, message, point, mypage.
-    pub(crate) fn new(base: [String; 4]) -> Self {
+    #[must_use]
+    pub fn of(base: [String; 4]) -> Self {
         Self { http: reqwest::Client::builder().no_proxy().build().expect("a client"), base }
     }
 

@@ -1,15 +1,21 @@
 //! What the end-to-end tests stand on: real services, a real Postgres and a real Apache Kafka, and ways to look
 //! at all of them from outside.
 
+mod books;
 mod client;
 mod database;
 mod infrastructure;
+mod load;
+mod point_proxy;
 mod topics;
 mod wait;
 mod world;
 
+pub use books::violations;
 pub use client::{Answer, Client};
 pub use infrastructure::{block_on, kafka, postgres};
+pub use load::{Fate, Load, Log, Seen, Sent};
+pub use point_proxy::{Mischief, PointProxy};
 pub use topics::{Record, Topics};
 pub use wait::eventually;
 pub use world::{World, WorldOptions};

@@ -92,7 +92,7 @@ impl World {
         let pool =
             PgPoolOptions::new().max_connections(4).connect(&database.admin_url()).await.expect("Postgres");
         let topics = Topics::new(brokers, prefix.clone());
-        Self { services, pool, topics, client: Client::new(base), prefix, options }
+        Self { services, pool, topics, client: Client::of(base), prefix, options }
     }
 
     /// One of the services.
@@ -124,7 +124,7 @@ impl World {
         self.options.env.extend(further);
         self.services = Services::start(self.options.clone()).await.expect("the services start");
         let base = ["member", "message", "point", "mypage"].map(|name| self.services.get(name).url());
-        self.client = Client::new(base);
+        self.client = Client::of(base);
     }
 
     /// What the names of its topics and consumer groups begin with.

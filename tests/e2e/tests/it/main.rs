@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod concurrency;
+mod faults;
 mod memberships;
 mod outages;
 mod parked;
@@ -9,3 +10,4 @@ mod poison;
 mod relay;
 mod replay;
 mod start;
+mod withdrawal_faults;

@@ -1,0 +1,154 @@
+//! Parts fail while customers come and go: nothing that was answered is lost, and nothing happens twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use e2e::{Client, Load, Log, World, WorldOptions, block_on, eventually, violations};
+use local_stack::kafka::{Kafka, KafkaOptions};
+use local_stack::postgres::{Postgres, PostgresOptions};
+use local_stack::service::ServiceProcess;
+
+const SERVICES: [&str; 4] = ["member", "message", "point", "mypage"];
+
+/// How long a part stays away: a minute with LONG=1.
+fn outage() -> Duration {
+    Duration::from_secs(if std::env::var_os("LONG").is_some() { 60 } else { 5 })
+}
+
+/// Lets a killed consumer's partitions go to another within two seconds.
+fn noticed_soon() -> Vec<(&'static str, &'static str, String)> {
+    let soon = "session.timeout.ms=1500,heartbeat.interval.ms=300";
+    SERVICES.map(|service| (service, "KAFKA_PROPERTIES", soon.to_owned())).into()
+}
+
+async fn pass(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
+
+async fn assert_books_are_right(world: &World, record: &Log) {
+    world.quiet().await;
+    eventually("the books are right", || async {
+        let wrong = violations(&world.pool, &record.sent).await;
+        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+    })
+    .await;
+}
+
+fn assert_all_run(world: &World, pids: &[Option<u32>]) {
+    let now: Vec<_> = world.services.all().iter().map(|service| service.pid()).collect();
+    assert_eq!(now, pids, "no process ended");
+}
+
+fn pids(world: &World) -> Vec<Option<u32>> {
+    world.services.all().iter().map(|service| service.pid()).collect()
+}
+
+#[test]
+fn the_broker_is_killed_during_load_and_joining_goes_on() {
+    block_on(async {
+        let kafka = Kafka::start(KafkaOptions::default()).await.expect("Kafka starts");
+        let brokers = Some(kafka.brokers());
+        let world = World::start_with(WorldOptions { brokers, ..Default::default() }).await;
+        let pids = pids(&world);
+        let load = Load::start(std::slice::from_ref(&world.client), 1);
+        pass(Duration::from_secs(2)).await;
+
+        kafka.kill().await;
+        pass(outage()).await;
+        kafka.restart().await.expect("Kafka starts again");
+        pass(Duration::from_secs(2)).await;
+        let record = load.stop().await;
+
+        let joins = record.count("POST /members", Some(201));
+        let asked = record.seen.iter().filter(|seen| seen.what == "POST /members").count();
+        assert!(joins > 20, "{joins} joined");
+        assert_eq!(joins, asked, "every join was accepted at once");
+        assert_eq!(
+            record.count("GET /members", Some(200)),
+            record.seen.iter().filter(|seen| seen.what == "GET /members").count()
+        );
+        assert_books_are_right(&world, &record).await;
+        assert_all_run(&world, &pids);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn postgres_stops_and_is_killed_during_load_and_all_recovers_without_help() {
+    block_on(async {
+        let postgres = Arc::new(Postgres::start(PostgresOptions::default()).await.expect("Postgres starts"));
+        let own = Some(Arc::clone(&postgres));
+        let world = World::start_with(WorldOptions { postgres: own, ..Default::default() }).await;
+        let pids = pids(&world);
+        let load = Load::start(std::slice::from_ref(&world.client), 1);
+        pass(Duration::from_secs(2)).await;
+
+        postgres.stop().await;
+        pass(outage()).await;
+        postgres.restart().await.expect("Postgres starts again");
+        pass(Duration::from_secs(2)).await;
+        postgres.kill().await;
+        pass(Duration::from_secs(1)).await;
+        postgres.restart().await.expect("Postgres recovers");
+        pass(Duration::from_secs(2)).await;
+        let record = load.stop().await;
+
+        let unavailable = record.seen.iter().filter(|seen| is_try_again_later(seen)).count();
+        assert!(unavailable > 20, "{unavailable} were asked to come back");
+        for seen in &record.seen {
+            let status = seen.answer.as_ref().map(|answer| answer.status.as_u16());
+            let is_clear = is_try_again_later(seen) || matches!(status, Some(200..=499));
+            assert!(is_clear && seen.latency < Duration::from_secs(30), "{seen:?}");
+        }
+        assert_books_are_right(&world, &record).await;
+        assert_all_run(&world, &pids);
+        world.stop().await;
+    });
+}
+
+fn is_try_again_later(seen: &e2e::Seen) -> bool {
+    let answer = seen.answer.as_ref();
+    answer.is_some_and(|answer| answer.shows(503, &serde_json::json!({ "code": "try-again-later" })))
+}
+
+#[test]
+fn of_two_replicas_each_one_is_killed_over_and_over() {
+    block_on(async {
+        let world = World::start_with(WorldOptions { env: noticed_soon(), ..Default::default() }).await;
+        let mut seconds: Vec<ServiceProcess> = Vec::new();
+        for service in SERVICES {
+            seconds.push(world.start_replica(service).await);
+        }
+        let second = Client::of([0, 1, 2, 3].map(|index| seconds[index].url()));
+        let load = Load::start(&[world.client.clone(), second], 1);
+        let rounds = if std::env::var_os("LONG").is_some() { 20 } else { 2 };
+
+        for _ in 0..rounds {
+            for (service, replica) in SERVICES.iter().zip(&seconds) {
+                world.service(service).kill().await;
+                pass(Duration::from_millis(400)).await;
+                world.service(service).restart().await.expect("it starts again");
+                replica.kill().await;
+                pass(Duration::from_millis(400)).await;
+                replica.restart().await.expect("it starts again");
+                cut_the_relays(&world).await;
+            }
+        }
+        let record = load.stop().await;
+
+        assert!(record.count("POST /members", Some(201)) > 20);
+        assert_books_are_right(&world, &record).await;
+        for replica in seconds {
+            let exit = replica.terminate(Duration::from_secs(60)).await;
+            assert!(exit.is_some_and(|exit| exit.success()), "{exit:?}");
+        }
+        world.stop().await;
+    });
+}
+
+/// Ends the sessions that hold an advisory lock: those of the relays.
+async fn cut_the_relays(world: &World) {
+    let cut = "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+               WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database()";
+    sqlx::query(cut).execute(&world.pool).await.expect("the sessions end");
+}
