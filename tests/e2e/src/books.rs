@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::PgPool;
+use sqlx::PgConnection;
 
 use crate::load::{Fate, Sent};
 
@@ -44,14 +44,14 @@ const VIOLATIONS: &str = "
 ///
 /// # Panics
 /// When the database cannot be asked.
-pub async fn violations(pool: &PgPool, sent: &[Sent]) -> Vec<String> {
+pub(crate) async fn violations(connection: &mut PgConnection, sent: &[Sent]) -> Vec<String> {
     let mut violations: Vec<String> =
-        sqlx::query_scalar(VIOLATIONS).fetch_all(pool).await.expect("the books");
+        sqlx::query_scalar(VIOLATIONS).fetch_all(&mut *connection).await.expect("the books");
     let booked: Vec<(i64, i64, i64)> = sqlx::query_as(
         "SELECT a.member_id, e.amount, count(*) FROM point.ledger_entry e JOIN point.account a USING (membership_id)
          WHERE e.type IN ('EARN', 'USE') GROUP BY 1, 2",
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await
     .expect("the ledger");
     let mut booked: HashMap<(i64, i64), i64> =

@@ -39,7 +39,7 @@ impl Client {
 
     /// Calls any path of the service that owns it. `Err` when there was no answer.
     pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> reqwest::Result<Answer> {
-        let service = match path.split('/').nth(1) {
+        let service = match path.split(['/', '?']).nth(1) {
             Some("messages") => 1,
             Some("points") => 2,
             Some("mypages") => 3,

@@ -11,7 +11,6 @@ mod topics;
 mod wait;
 mod world;
 
-pub use books::violations;
 pub use client::{Answer, Client};
 pub use infrastructure::{block_on, kafka, postgres};
 pub use load::{Fate, Load, Log, Seen, Sent};

@@ -1,11 +1,13 @@
 //! The topics as somebody else's consumer and producer see them.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Message, Offset, TopicPartitionList};
@@ -31,6 +33,15 @@ impl Record {
     pub fn header(&self, name: &str) -> Option<String> {
         let header = self.headers.iter().find(|header| header.key == name)?;
         header.value.map(|value| String::from_utf8_lossy(value).into_owned())
+    }
+
+    /// Everything in it as text.
+    #[must_use]
+    pub fn as_text(&self) -> String {
+        let headers = self.headers.iter().map(|header| (header.key, header.value.unwrap_or_default()));
+        let parts = headers.flat_map(|(key, value)| [key.as_bytes(), value]);
+        let all: Vec<&[u8]> = parts.chain([&self.key[..], &self.payload]).collect();
+        String::from_utf8_lossy(&all.join(&b'\n')).into_owned()
     }
 
     /// The same record under another event id, so that no inbox knows it.
@@ -100,6 +111,16 @@ impl Topics {
         assert!(created.iter().all(Result::is_ok), "{created:?}");
     }
 
+    /// Replaces a topic's configuration.
+    pub async fn configure(&self, suffix: &str, config: &[(&str, &str)]) {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
+        let name = self.name(suffix);
+        let topic = AlterConfig::new(ResourceSpecifier::Topic(&name));
+        let topic = config.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
+        let altered = admin.alter_configs([&topic], &AdminOptions::new()).await.expect("an answer");
+        assert!(altered.iter().all(Result::is_ok), "{altered:?}");
+    }
+
     /// How many records of these topics a group has not handled yet.
     pub async fn lag(&self, group: &str, suffixes: &[&str]) -> anyhow::Result<i64> {
         let mut config = self.config();
@@ -130,23 +151,20 @@ fn lag(config: &ClientConfig, topic: &str) -> anyhow::Result<i64> {
 }
 
 fn read(mut config: ClientConfig, topic: &str) -> Vec<Record> {
-    config.set("group.id", "nobody").set("enable.auto.commit", "false");
+    config.set("group.id", "nobody").set("enable.auto.commit", "false").set("enable.partition.eof", "true");
     let consumer: BaseConsumer = config.create().expect("a consumer");
     let mut assignment = partitions(&consumer, topic).expect("the partitions");
     assignment.set_all_offsets(Offset::Beginning).expect("offsets");
-    let wanted: i64 = assignment
-        .elements()
-        .iter()
-        .map(|element| {
-            let (low, high) =
-                consumer.fetch_watermarks(topic, element.partition(), TIMEOUT).expect("watermarks");
-            high - low
-        })
-        .sum();
     consumer.assign(&assignment).expect("an assignment");
+    let mut unread: HashSet<i32> = assignment.elements().iter().map(|element| element.partition()).collect();
     let mut records = Vec::new();
-    while (records.len() as i64) < wanted {
-        let message = consumer.poll(TIMEOUT).expect("a record within the timeout").expect("a record");
+    while !unread.is_empty() {
+        let polled = consumer.poll(TIMEOUT).expect("a record or the end within the timeout");
+        if let Err(KafkaError::PartitionEOF(partition)) = polled {
+            unread.remove(&partition);
+            continue;
+        }
+        let message = polled.expect("a record");
         records.push(Record {
             topic: topic.to_owned(),
             key: message.key().unwrap_or_default().to_vec(),

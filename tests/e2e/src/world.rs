@@ -11,9 +11,11 @@ use local_stack::services::{Ports, Services, ServicesOptions};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
+use crate::books;
 use crate::client::Client;
 use crate::database;
 use crate::infrastructure::{kafka, postgres};
+use crate::load::Sent;
 use crate::topics::Topics;
 use crate::wait::eventually;
 
@@ -142,6 +144,19 @@ impl World {
     /// Every row of every business table, in a stable order.
     pub async fn snapshot(&self) -> Vec<String> {
         database::snapshot(&self.pool).await
+    }
+
+    /// What is wrong with the books of the four services, given the commands that were sent: nothing, when all is quiet.
+    pub async fn violations(&self, sent: &[Sent]) -> Vec<String> {
+        let mut connection = self.pool.acquire().await.expect("a connection");
+        books::violations(&mut connection, sent).await
+    }
+
+    /// As [`World::violations`], after a statement that is rolled back again.
+    pub async fn violations_after(&self, harm: &'static str, sent: &[Sent]) -> Vec<String> {
+        let mut tx = self.pool.begin().await.expect("a transaction");
+        sqlx::query(harm).execute(&mut *tx).await.expect("the harm is done");
+        books::violations(&mut tx, sent).await
     }
 
     /// Waits until nothing is on its way any more: no unpublished event, no unsent message, no unread record.

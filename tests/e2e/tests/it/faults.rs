@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use e2e::{Client, Load, Log, World, WorldOptions, block_on, eventually, violations};
+use e2e::{Client, Fate, Load, Log, Sent, World, WorldOptions, block_on, eventually};
 use local_stack::kafka::{Kafka, KafkaOptions};
 use local_stack::postgres::{Postgres, PostgresOptions};
 use local_stack::service::ServiceProcess;
@@ -28,7 +28,7 @@ async fn pass(duration: Duration) {
 async fn assert_books_are_right(world: &World, record: &Log) {
     world.quiet().await;
     eventually("the books are right", || async {
-        let wrong = violations(&world.pool, &record.sent).await;
+        let wrong = world.violations(&record.sent).await;
         if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
     })
     .await;
@@ -41,6 +41,37 @@ fn assert_all_run(world: &World, pids: &[Option<u32>]) {
 
 fn pids(world: &World) -> Vec<Option<u32>> {
     world.services.all().iter().map(|service| service.pid()).collect()
+}
+
+#[test]
+fn the_books_tell_what_is_wrong_with_them() {
+    block_on(async {
+        let world = World::start().await;
+        world.client.join_and_be_granted(1).await;
+        assert_eq!(world.client.change_points(1, 5).await.status, 200);
+        world.client.until("/mypages/1", 200, serde_json::json!({ "remainPoint": 1_005 })).await;
+        let sent = |amount, fate| Sent { member_id: 1, amount, fate };
+        assert_eq!(world.violations(&[sent(5, Fate::Done)]).await, Vec::<String>::new());
+        assert_eq!(world.violations(&[sent(5, Fate::Unknown), sent(6, Fate::Unknown)]).await.len(), 0);
+        for lie in [vec![], vec![sent(5, Fate::Refused)], vec![sent(5, Fate::Done), sent(6, Fate::Done)]] {
+            assert_eq!(world.violations(&lie).await.len(), 1, "{lie:?}");
+        }
+
+        for harm in [
+            "UPDATE point.account SET balance = balance + 1",
+            "UPDATE mypage.page SET remain_point = 1",
+            "UPDATE member.member SET status = 'ABNORMAL'",
+            "DELETE FROM member.member",
+            "DELETE FROM mypage.page",
+            "INSERT INTO point.ledger_entry (membership_id, type, amount, balance_after, actor, occurred_at)
+             SELECT membership_id, 'EARN', 5, 1010, 'x', now() FROM point.account",
+            "UPDATE point.ledger_entry SET balance_after = 7 WHERE amount = 5",
+            "UPDATE message.message SET status = 'QUEUED'",
+        ] {
+            assert_ne!(world.violations_after(harm, &[sent(5, Fate::Done)]).await.len(), 0, "{harm}");
+        }
+        world.stop().await;
+    });
 }
 
 #[test]

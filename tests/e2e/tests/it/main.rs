@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod concurrency;
+mod erasure;
 mod faults;
 mod memberships;
 mod outages;

@@ -40,7 +40,7 @@ fn whatever_becomes_of_the_answer_a_withdrawal_is_never_half_done() {
         world.client.join_and_be_granted(100).await;
         assert_eq!(world.client.withdraw(100).await.status, 204);
         world.quiet().await;
-        assert_eq!(e2e::violations(&world.pool, &[]).await, Vec::<String>::new());
+        assert_eq!(world.violations(&[]).await, Vec::<String>::new());
         world.stop().await;
     });
 }
