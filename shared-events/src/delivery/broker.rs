@@ -9,9 +9,23 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::assignment::Assignment;
-use super::settings::KafkaSettings;
+use super::settings::{CONSUMER_GUARANTEES, KafkaSettings, PRODUCER_GUARANTEES, Properties};
 use super::topics::{self, TopicsError};
 use crate::topic::Topic;
+
+const PRODUCER_DEFAULTS: Properties = &[
+    ("compression.type", "none"),
+    ("linger.ms", "0"),
+    ("message.timeout.ms", "30000"),
+    ("queue.buffering.max.kbytes", "16384"),
+];
+
+const CONSUMER_DEFAULTS: Properties = &[
+    ("session.timeout.ms", "10000"),
+    ("fetch.wait.max.ms", "100"),
+    ("queued.max.messages.kbytes", "8192"),
+    ("topic.metadata.refresh.interval.ms", "30000"),
+];
 
 /// Makes the clients of one service, once the topics are known to be as the contract says.
 #[derive(Clone, Debug)]
@@ -56,20 +70,10 @@ impl Broker {
 
     /// A producer that neither loses, doubles nor reorders what it is given.
     pub(super) fn producer(&self) -> KafkaResult<FutureProducer> {
-        self.settings
-            .client_config(self.service)
-            .set("acks", "all")
-            .set("enable.idempotence", "true")
-            .set("enable.gapless.guarantee", "true")
-            .set("partitioner", "murmur2_random")
-            .set("compression.type", "none")
-            .set("linger.ms", "0")
-            .set("message.timeout.ms", "30000")
-            .set("queue.buffering.max.kbytes", "16384")
-            .create()
+        self.settings.client_config(self.service, PRODUCER_DEFAULTS, PRODUCER_GUARANTEES).create()
     }
 
-    /// A consumer in this service's group whose offsets move only when it says so.
+    /// A consumer in this service's group, whose offsets move only when it says so.
     pub(super) fn consumer(&self) -> KafkaResult<StreamConsumer<Assignment>> {
         let settings = &self.settings;
         let group = settings
@@ -77,16 +81,8 @@ impl Broker {
             .clone()
             .unwrap_or_else(|| format!("{}.{}", settings.topic_prefix, self.service));
         settings
-            .client_config(self.service)
+            .client_config(self.service, CONSUMER_DEFAULTS, CONSUMER_GUARANTEES)
             .set("group.id", group)
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "earliest")
-            .set("session.timeout.ms", "10000")
-            .set("partition.assignment.strategy", "range,roundrobin")
-            .set("fetch.wait.max.ms", "100")
-            .set("queued.max.messages.kbytes", "8192")
-            .set("topic.metadata.refresh.interval.ms", "30000")
             .create_with_context(Assignment::new())
     }
 }

@@ -27,33 +27,101 @@ pub struct KafkaSettings {
     #[arg(long, env = "CONSUMER_GROUP")]
     pub consumer_group: Option<String>,
 
-    /// Further librdkafka properties, `name=value,name=value`, such as those for TLS and SASL
+    /// Further librdkafka properties, `name=value,name=value`, such as those for TLS and SASL; those that the guarantees
+    /// rest on are refused
     #[arg(long, env = "KAFKA_PROPERTIES", hide_env_values = true, value_delimiter = ',', value_parser = property)]
     pub kafka_properties: Vec<(String, String)>,
 }
 
+/// Properties of a librdkafka client.
+pub(super) type Properties = &'static [(&'static str, &'static str)];
+
+/// What every client of this process has in common.
+const CLIENT_DEFAULTS: Properties = &[
+    ("socket.nagle.disable", "true"),
+    ("socket.keepalive.enable", "true"),
+    ("reconnect.backoff.ms", "50"),
+    ("reconnect.backoff.max.ms", "1000"),
+];
+
+/// That a producer neither loses, doubles nor reorders what it is given.
+pub(super) const PRODUCER_GUARANTEES: Properties = &[
+    ("acks", "all"),
+    ("enable.idempotence", "true"),
+    ("enable.gapless.guarantee", "true"),
+    ("partitioner", "murmur2_random"),
+];
+
+/// That a consumer reads everything, and its offsets move only when it says so.
+pub(super) const CONSUMER_GUARANTEES: Properties = &[
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("auto.offset.reset", "earliest"),
+    ("partition.assignment.strategy", "range,roundrobin"),
+];
+
+/// What other settings say.
+const SET_ELSEWHERE: [&str; 4] = ["bootstrap.servers", "client.id", "group.id", "allow.auto.create.topics"];
+
 fn property(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("must be name=value".to_owned()),
+    let (name, value) =
+        text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("must be name=value")?;
+    let mut fixed = PRODUCER_GUARANTEES.iter().chain(CONSUMER_GUARANTEES).map(|(fixed, _)| fixed);
+    if fixed.any(|fixed| *fixed == name) || SET_ELSEWHERE.contains(&name) {
+        return Err(format!("{name} cannot be set here: what the service promises rests on it"));
     }
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 impl KafkaSettings {
-    /// What every client of this process has in common.
-    pub(super) fn client_config(&self, client_id: &str) -> ClientConfig {
+    /// The configuration of a client: `defaults` that the operator's properties replace, and `guarantees` that nothing does.
+    pub(super) fn client_config(
+        &self,
+        client_id: &str,
+        defaults: Properties,
+        guarantees: Properties,
+    ) -> ClientConfig {
+        let own = self.kafka_properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let mut config = ClientConfig::new();
+        for (name, value) in CLIENT_DEFAULTS.iter().chain(defaults).copied().chain(own) {
+            config.set(name, value);
+        }
+        for (name, value) in guarantees {
+            config.set(*name, *value);
+        }
         config
             .set("bootstrap.servers", &self.kafka_brokers)
             .set("client.id", client_id)
-            .set("socket.nagle.disable", "true")
-            .set("socket.keepalive.enable", "true")
-            .set("reconnect.backoff.ms", "50")
-            .set("reconnect.backoff.max.ms", "1000")
             .set("allow.auto.create.topics", "false");
-        for (name, value) in &self.kafka_properties {
-            config.set(name, value);
-        }
         config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, Command, FromArgMatches, error::Error};
+
+    use super::*;
+
+    fn settings(properties: &str) -> Result<KafkaSettings, Error> {
+        let command = KafkaSettings::augment_args(Command::new("service"));
+        let arguments = ["service", "--kafka-properties", properties];
+        KafkaSettings::from_arg_matches(&command.try_get_matches_from(arguments)?)
+    }
+
+    #[test]
+    fn an_operators_properties_replace_defaults() {
+        let settings = settings("session.timeout.ms=6000,security.protocol=SSL").unwrap();
+        let config = settings.client_config("it", &[("session.timeout.ms", "10000")], CONSUMER_GUARANTEES);
+        assert_eq!(config.get("session.timeout.ms"), Some("6000"));
+        assert_eq!(config.get("security.protocol"), Some("SSL"));
+        assert_eq!(config.get("enable.auto.commit"), Some("false"));
+    }
+
+    #[test]
+    fn what_the_guarantees_rest_on_cannot_be_replaced() {
+        for property in ["acks=1", "enable.auto.commit=true", "group.id=x", "=x", "linger.ms"] {
+            assert!(settings(property).is_err(), "{property}");
+        }
     }
 }

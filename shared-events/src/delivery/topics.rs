@@ -61,7 +61,7 @@ pub(super) async fn ensure(settings: &KafkaSettings, client_id: &str) -> Result<
 
 async fn ensure_once(settings: &KafkaSettings, client_id: &str) -> Result<(), Failure> {
     let admin: AdminClient<DefaultClientContext> =
-        settings.client_config(client_id).create().map_err(Failure::Unavailable)?;
+        settings.client_config(client_id, &[], &[]).create().map_err(Failure::Unavailable)?;
     let (admin, found) = partition_counts(admin, settings).await?;
     let absent: Vec<Topic> = Topic::ALL
         .into_iter()
