@@ -2,6 +2,7 @@
 //! at all of them from outside.
 
 mod books;
+mod breakpoints;
 mod client;
 mod database;
 mod infrastructure;
@@ -11,6 +12,7 @@ mod topics;
 mod wait;
 mod world;
 
+pub use breakpoints::{Armed, Breakpoints, Moment, Outcome};
 pub use client::{Answer, Client};
 pub use infrastructure::{block_on, kafka, postgres};
 pub use load::{Fate, Load, Log, Seen, Sent};

@@ -93,12 +93,18 @@ impl Topics {
             .set("enable.idempotence", "true")
             .create()
             .expect("a producer");
+        let mut reports = Vec::with_capacity(records.len());
         for record in records {
             let message = FutureRecord::to(&record.topic)
                 .key(&record.key)
                 .payload(&record.payload)
                 .headers(record.headers.clone());
-            producer.send(message, TIMEOUT).await.expect("the record is delivered");
+            reports
+                .push(producer.send_result(message).map_err(|(error, _)| error).expect("room in the queue"));
+        }
+        for report in reports {
+            let delivered = report.await.expect("a report");
+            delivered.map_err(|(error, _)| error).expect("the record is delivered");
         }
     }
 

@@ -12,6 +12,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
 use crate::books;
+use crate::breakpoints::Breakpoints;
 use crate::client::Client;
 use crate::database;
 use crate::infrastructure::{kafka, postgres};
@@ -144,6 +145,19 @@ impl World {
     /// Every row of every business table, in a stable order.
     pub async fn snapshot(&self) -> Vec<String> {
         database::snapshot(&self.pool).await
+    }
+
+    /// Makes it possible to stop the services at their writes.
+    pub async fn breakpoints(&self) -> Breakpoints {
+        Breakpoints::set_up(&self.pool).await
+    }
+
+    /// Ends the sessions that hold an advisory lock: those of the relays.
+    pub async fn cut_the_relays(&self) {
+        let cut =
+            "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                   WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database()";
+        sqlx::query(cut).execute(&self.pool).await.expect("the sessions end");
     }
 
     /// What is wrong with the books of the four services, given the commands that were sent: nothing, when all is quiet.

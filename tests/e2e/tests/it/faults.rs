@@ -16,7 +16,7 @@ fn outage() -> Duration {
 }
 
 /// Lets a killed consumer's partitions go to another within two seconds.
-fn noticed_soon() -> Vec<(&'static str, &'static str, String)> {
+pub fn noticed_soon() -> Vec<(&'static str, &'static str, String)> {
     let soon = "session.timeout.ms=1500,heartbeat.interval.ms=300";
     SERVICES.map(|service| (service, "KAFKA_PROPERTIES", soon.to_owned())).into()
 }
@@ -162,7 +162,7 @@ fn of_two_replicas_each_one_is_killed_over_and_over() {
                 replica.kill().await;
                 pass(Duration::from_millis(400)).await;
                 replica.restart().await.expect("it starts again");
-                cut_the_relays(&world).await;
+                world.cut_the_relays().await;
             }
         }
         let record = load.stop().await;
@@ -175,11 +175,4 @@ fn of_two_replicas_each_one_is_killed_over_and_over() {
         }
         world.stop().await;
     });
-}
-
-/// Ends the sessions that hold an advisory lock: those of the relays.
-async fn cut_the_relays(world: &World) {
-    let cut = "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-               WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database()";
-    sqlx::query(cut).execute(&world.pool).await.expect("the sessions end");
 }

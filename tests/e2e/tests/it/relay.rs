@@ -4,13 +4,6 @@ use e2e::{World, block_on};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-/// Ends the sessions that hold an advisory lock: those of the relays.
-async fn cut_the_relays(world: &World) {
-    let cut = "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-               WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database()";
-    sqlx::query(cut).execute(&world.pool).await.expect("the sessions end");
-}
-
 #[test]
 fn relays_that_lose_their_lock_while_they_publish_lose_and_reorder_nothing() {
     block_on(async {
@@ -18,7 +11,7 @@ fn relays_that_lose_their_lock_while_they_publish_lose_and_reorder_nothing() {
         for round in 0..5 {
             let ids = (1 + round * 20)..=(20 + round * 20);
             let joins = join_all(ids.map(|id| world.client.join_with_own_number(id)));
-            let (joined, ()) = tokio::join!(joins, cut_the_relays(&world));
+            let (joined, ()) = tokio::join!(joins, world.cut_the_relays());
             assert!(joined.iter().all(|answer| answer.status == 201), "{joined:?}");
         }
         for id in 1..=100 {
