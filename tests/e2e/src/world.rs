@@ -4,7 +4,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use local_stack::database::{Database, Role};
+use local_stack::database::{Database, Role, SERVICES};
 use local_stack::postgres::Postgres;
 use local_stack::service::{ServiceProcess, find_binary};
 use local_stack::services::{Ports, Services, ServicesOptions};
@@ -41,6 +41,13 @@ pub struct WorldOptions {
     pub ports: Option<[Ports; 4]>,
     /// Further settings: service, name, value.
     pub env: Vec<(&'static str, &'static str, String)>,
+}
+
+/// Settings that let a killed consumer's partitions go to another within two seconds.
+#[must_use]
+pub fn noticed_soon() -> Vec<(&'static str, &'static str, String)> {
+    let soon = "session.timeout.ms=1500,heartbeat.interval.ms=300";
+    SERVICES.map(|service| (service, "KAFKA_PROPERTIES", soon.to_owned())).into()
 }
 
 /// Four services, their database, their topics, and a client of them.
@@ -91,7 +98,7 @@ impl World {
         prefix: String,
     ) -> Self {
         let services = Services::start(options.clone()).await.expect("the services start");
-        let base = ["member", "message", "point", "mypage"].map(|name| services.get(name).url());
+        let base = SERVICES.map(|name| services.get(name).url());
         let pool =
             PgPoolOptions::new().max_connections(4).connect(&database.admin_url()).await.expect("Postgres");
         let topics = Topics::new(brokers, prefix.clone());
@@ -126,7 +133,7 @@ impl World {
         let further = env.iter().map(|(s, n, v)| ((*s).to_owned(), (*n).to_owned(), (*v).to_owned()));
         self.options.env.extend(further);
         self.services = Services::start(self.options.clone()).await.expect("the services start");
-        let base = ["member", "message", "point", "mypage"].map(|name| self.services.get(name).url());
+        let base = SERVICES.map(|name| self.services.get(name).url());
         self.client = Client::of(base);
     }
 

@@ -4,11 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use e2e::{Answer, Breakpoints, Fate, Moment, Outcome, Sent, World, WorldOptions, block_on, eventually};
+use e2e::{
+    Answer, Breakpoints, Fate, Moment, Outcome, Sent, World, WorldOptions, block_on, eventually, noticed_soon,
+};
 use reqwest::Method;
 use serde_json::json;
-
-use crate::faults::noticed_soon;
 
 /// The writes of each transaction, in order.
 type Transactions = &'static [&'static [&'static str]];

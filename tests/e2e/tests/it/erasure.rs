@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use e2e::{Client, World, WorldOptions, block_on, eventually};
+use e2e::{Client, SERVICES, World, WorldOptions, block_on, eventually};
 use local_stack::kafka::{Kafka, KafkaOptions};
 use reqwest::Method;
 use serde_json::json;
@@ -28,8 +28,7 @@ fn of_a_withdrawn_person_neither_phone_number_nor_nickname_is_anywhere() {
         let properties = vec![("log.cleaner.backoff.ms".to_owned(), "200".to_owned())];
         let kafka =
             Kafka::start(KafkaOptions { properties, ..Default::default() }).await.expect("Kafka starts");
-        let env =
-            ["member", "message", "point", "mypage"].map(|service| (service, "RUST_LOG", "trace".to_owned()));
+        let env = SERVICES.map(|service| (service, "RUST_LOG", "trace".to_owned()));
         let options = WorldOptions { brokers: Some(kafka.brokers()), env: env.into(), ..Default::default() };
         let world = World::start_with(options).await;
         world.services.wait_until_consuming().await.expect("events flow");

@@ -3,22 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use e2e::{Client, Fate, Load, Log, Sent, World, WorldOptions, block_on, eventually};
+use e2e::{Client, Fate, Load, Log, SERVICES, Sent, World, WorldOptions, block_on, eventually, noticed_soon};
 use local_stack::kafka::{Kafka, KafkaOptions};
 use local_stack::postgres::{Postgres, PostgresOptions};
 use local_stack::service::ServiceProcess;
 
-const SERVICES: [&str; 4] = ["member", "message", "point", "mypage"];
-
 /// How long a part stays away: a minute with LONG=1.
 fn outage() -> Duration {
     Duration::from_secs(if std::env::var_os("LONG").is_some() { 60 } else { 5 })
-}
-
-/// Lets a killed consumer's partitions go to another within two seconds.
-pub fn noticed_soon() -> Vec<(&'static str, &'static str, String)> {
-    let soon = "session.timeout.ms=1500,heartbeat.interval.ms=300";
-    SERVICES.map(|service| (service, "KAFKA_PROPERTIES", soon.to_owned())).into()
 }
 
 async fn pass(duration: Duration) {

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use e2e::{Answer, World, block_on, eventually};
+use e2e::{Answer, SERVICES, World, block_on, eventually};
 use futures::future::join;
 use serde_json::{Value, json};
 
@@ -85,7 +85,7 @@ fn a_parked_event_is_shown_without_personal_data_and_dropped_for_good() {
 fn the_command_line_says_what_is_wrong_with_it() {
     block_on(async {
         let world = World::start().await;
-        for service in ["member", "message", "point", "mypage"] {
+        for service in SERVICES {
             let help = world.run(service, &["parked", "--help"]).await;
             assert!(help.status.success() && text(&help).contains("redrive"), "{help:?}");
             for wrong in

@@ -1,6 +1,6 @@
 //! Delivery is at least once; the effect is exactly once.
 
-use e2e::{World, block_on};
+use e2e::{SERVICES, World, block_on};
 use serde_json::json;
 
 /// A few lives: one that earned and used, one that cannot be notified, one that withdrew and one that rejoined.
@@ -50,12 +50,11 @@ fn every_event_published_twice_changes_nothing() {
 fn all_topics_replayed_to_fresh_consumer_groups_without_an_inbox_change_nothing() {
     changes_nothing(async |world| {
         world.services.stop().await;
-        for service in ["member", "message", "point", "mypage"] {
+        for service in SERVICES {
             let statement = format!("TRUNCATE {service}.inbox");
             sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&world.pool).await.expect("an empty inbox");
         }
-        let groups = ["member", "message", "point", "mypage"]
-            .map(|service| (service, world.group(service) + ".replay"));
+        let groups = SERVICES.map(|service| (service, world.group(service) + ".replay"));
         let env: Vec<(&str, &str, &str)> =
             groups.iter().map(|(service, group)| (*service, "CONSUMER_GROUP", group.as_str())).collect();
         world.restart_with(&env).await;
