@@ -9,6 +9,7 @@ use local_stack::kafka::Kafka;
 use local_stack::postgres::Postgres;
 use local_stack::process::Signal;
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
 
@@ -45,36 +46,35 @@ pub struct Step {
     pub duration: Duration,
 }
 
-/// The faults of a seed, one after the other: as many as fill `length`, none of them longer than `longest`.
+/// The faults of a seed, one after the other: as many as fill `length`, none of them longer than `longest`. None comes
+/// again before all the others have come, so that a short run has them all.
 pub fn plan(seed: u64, length: Duration, longest: Duration) -> Vec<Step> {
     let mut random = StdRng::seed_from_u64(seed);
-    let mut filled = Duration::ZERO;
-    std::iter::from_fn(|| {
-        let step = Step {
-            pause: random.random_range(SHORTEST..=Duration::from_secs(1)),
-            fault: draw(&mut random),
-            duration: random.random_range(SHORTEST..=longest),
-        };
-        let is_due = filled < length;
-        filled += step.pause + step.duration;
-        is_due.then_some(step)
-    })
-    .collect()
+    let (mut plan, mut filled, mut left) = (Vec::new(), Duration::ZERO, Vec::new());
+    while filled < length {
+        if left.is_empty() {
+            left = all(&mut random);
+            left.shuffle(&mut random);
+        }
+        plan.extend(left.pop().map(|fault| {
+            let pause = random.random_range(SHORTEST..=Duration::from_secs(1));
+            Step { pause, fault, duration: random.random_range(SHORTEST..=longest) }
+        }));
+        filled = plan.iter().map(|step| step.pause + step.duration).sum();
+    }
+    plan
 }
 
-fn draw(random: &mut StdRng) -> Fault {
-    let service = SERVICES[random.random_range(0..SERVICES.len())];
-    match random.random_range(0..12) {
-        0..4 => Fault::Kill(service),
-        4 => Fault::Freeze(service),
-        5 => Fault::Replica(service),
-        6 => Fault::Broker,
-        7 => Fault::Postgres,
-        8 => Fault::Point([Mischief::Reset, Mischief::Swallow, Mischief::Garble][random.random_range(0..3)]),
-        9 => Fault::Point(Mischief::Delay(Duration::from_millis(random.random_range(100..900)))),
-        10 => Fault::Relays,
-        _ => Fault::Again { under_new_ids: random.random_bool(0.5) },
-    }
+fn all(random: &mut StdRng) -> Vec<Fault> {
+    let mut any = || SERVICES[random.random_range(0..SERVICES.len())];
+    let mut faults = vec![Fault::Freeze(any()), Fault::Replica(any()), Fault::Broker, Fault::Postgres];
+    faults.extend(SERVICES.map(Fault::Kill));
+    let delay = Mischief::Delay(Duration::from_millis(random.random_range(100..900)));
+    let mischief = [delay, Mischief::Reset, Mischief::Swallow, Mischief::Garble, Mischief::BlackHole];
+    faults.extend(mischief.map(Fault::Point));
+    faults.extend([false, true].map(|under_new_ids| Fault::Again { under_new_ids }));
+    faults.push(Fault::Relays);
+    faults
 }
 
 /// Everything that can be made to fail.
