@@ -1,6 +1,7 @@
 //! Who asks.
 
 use axum::extract::FromRequestParts;
+use http::StatusCode;
 use http::request::Parts;
 
 use crate::Problem;
@@ -33,6 +34,19 @@ impl Principal {
             Self::Anonymous => "anonymous".to_owned(),
         }
     }
+
+    /// Lets only an operator go on.
+    ///
+    /// # Errors
+    /// 403 `forbidden` for anybody else.
+    pub fn require_operator(&self) -> Result<(), Problem> {
+        match self {
+            Self::Operator => Ok(()),
+            Self::Member(_) | Self::Shop(_) | Self::Service(_) | Self::Anonymous => {
+                Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Only an operator may do this."))
+            }
+        }
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Principal {
@@ -48,6 +62,17 @@ impl<S: Sync> FromRequestParts<S> for Principal {
 #[cfg(test)]
 mod tests {
     use super::Principal;
+
+    #[test]
+    fn only_an_operator_passes_for_one() {
+        assert!(Principal::Operator.require_operator().is_ok());
+        let others =
+            [Principal::Member, Principal::Shop, Principal::Service].map(|of| of("operator".to_owned()));
+        for other in others.into_iter().chain([Principal::Anonymous]) {
+            let problem = other.require_operator().unwrap_err();
+            assert_eq!((problem.status().as_u16(), problem.code()), (403, "forbidden"), "{other:?}");
+        }
+    }
 
     #[test]
     fn an_actor_names_kind_and_id() {
