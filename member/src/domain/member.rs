@@ -69,14 +69,15 @@ impl Member {
         self.version = last_version + 1;
     }
 
-    /// READY becomes NORMAL when the welcome was sent and ABNORMAL when it failed; no other status changes.
+    /// READY becomes NORMAL when the welcome was sent and ABNORMAL when it failed. There is one exception to "only READY
+    /// has transitions": an operator may have a failed welcome sent again, and then ABNORMAL becomes NORMAL.
     pub fn end_welcome(&mut self, outcome: WelcomeOutcome) -> Transition {
-        if self.status != MemberStatus::Ready {
-            return Transition::AlreadyApplied;
-        }
-        self.status = match outcome {
-            WelcomeOutcome::Sent => MemberStatus::Normal,
-            WelcomeOutcome::Failed => MemberStatus::Abnormal,
+        self.status = match (self.status, outcome) {
+            (MemberStatus::Ready | MemberStatus::Abnormal, WelcomeOutcome::Sent) => MemberStatus::Normal,
+            (MemberStatus::Ready, WelcomeOutcome::Failed) => MemberStatus::Abnormal,
+            (MemberStatus::Abnormal, WelcomeOutcome::Failed) | (MemberStatus::Normal, _) => {
+                return Transition::AlreadyApplied;
+            }
         };
         self.version += 1;
         Transition::Applied
@@ -121,16 +122,18 @@ mod tests {
     }
 
     #[test]
-    fn only_ready_has_transitions() {
-        for (first, status) in
-            [(WelcomeOutcome::Sent, MemberStatus::Normal), (WelcomeOutcome::Failed, MemberStatus::Abnormal)]
-        {
+    fn only_ready_has_transitions_but_for_a_failed_welcome_that_is_sent_after_all() {
+        use WelcomeOutcome::{Failed, Sent};
+        for (outcomes, status, version) in [
+            (&[Sent, Sent, Failed][..], MemberStatus::Normal, 2),
+            (&[Failed, Failed], MemberStatus::Abnormal, 2),
+            (&[Failed, Sent, Sent, Failed], MemberStatus::Normal, 3),
+        ] {
             let mut member = member();
-            assert_eq!(member.end_welcome(first), Transition::Applied);
-            for later in [WelcomeOutcome::Sent, WelcomeOutcome::Failed] {
-                assert_eq!(member.end_welcome(later), Transition::AlreadyApplied);
-            }
-            assert_eq!((member.status, member.version), (status, 2));
+            let applied =
+                outcomes.iter().filter(|it| member.end_welcome(**it) == Transition::Applied).count();
+            assert_eq!((member.status, member.version), (status, version), "{outcomes:?}");
+            assert_eq!(i64::try_from(applied), Ok(version - 1), "{outcomes:?}");
         }
     }
 

@@ -8,7 +8,7 @@ use metrics::counter;
 use serde::Serialize;
 
 use crate::point_client::{ForfeitError, Reason};
-use crate::store::members::InsertError;
+use crate::store::members::StoreError;
 use crate::usecase::withdraw::WithdrawError;
 
 /// When to try again, where nothing better is known.
@@ -58,11 +58,11 @@ pub(super) fn member_not_found() -> Problem {
     Problem::not_found("member-not-found", "There is no such member.")
 }
 
-pub(super) fn insert_refused(error: InsertError) -> Problem {
+pub(super) fn insert_refused(error: StoreError) -> Problem {
     match error {
-        InsertError::MemberIdTaken => taken("member-id-taken", "/memberId", "The memberId is taken."),
-        InsertError::PhoneTaken => taken("phone-taken", "/phoneNo", "The phone number belongs to a member."),
-        InsertError::Database(error) => error.into(),
+        StoreError::MemberIdTaken => taken("member-id-taken", "/memberId", "The memberId is taken."),
+        StoreError::PhoneTaken => taken("phone-taken", "/phoneNo", "The phone number belongs to a member."),
+        StoreError::Database(error) => error.into(),
     }
 }
 

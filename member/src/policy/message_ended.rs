@@ -1,13 +1,13 @@
 //! Whenever a notification was sent or failed: the welcome decides between NORMAL and ABNORMAL.
 
-use shared_events::delivery::Outcome;
 use shared_events::delivery::outbox::{self, AggregateVersion};
-use shared_events::event::{MemberStatusChanged, MessageKind};
+use shared_events::delivery::{HandlerError, Outcome};
+use shared_events::event::{MemberStatus, MemberStatusChanged, MessageKind};
 use shared_events::{Envelope, MembershipId};
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
-use crate::domain::{Transition, WelcomeOutcome};
-use crate::store::members;
+use crate::domain::{Member, Transition, WelcomeOutcome};
+use crate::store::members::{self, StoreError};
 
 pub(super) async fn handle_in_tx(
     tx: &mut PgConnection,
@@ -15,20 +15,45 @@ pub(super) async fn handle_in_tx(
     membership_id: MembershipId,
     kind: MessageKind,
     outcome: WelcomeOutcome,
-) -> sqlx::Result<Outcome> {
+) -> Result<Outcome, HandlerError> {
     if kind != MessageKind::Welcome {
         return Ok(Outcome::Ignored);
     }
     let Some(mut member) = members::lock_membership_in_tx(tx, membership_id).await? else {
         return Ok(Outcome::Stale);
     };
+    let was_abnormal = member.status == MemberStatus::Abnormal;
     let transition = member.end_welcome(outcome);
     if transition == Transition::Applied {
-        members::update_in_tx(tx, &member).await?;
+        if was_abnormal {
+            if !reinstate_in_tx(tx, &member).await? {
+                return Ok(Outcome::Ignored);
+            }
+        } else {
+            members::update_in_tx(tx, &member).await?;
+        }
         let aggregate =
             AggregateVersion { member_id: member.member_id, membership_id, version: member.version };
         let event = MemberStatusChanged(member.to_state());
         outbox::append_in_tx(tx, aggregate, &event, &envelope.provenance).await?;
     }
     Ok(transition.into())
+}
+
+/// Stores an ABNORMAL member as NORMAL, unless another member has the phone number by now. Says whether it did.
+async fn reinstate_in_tx(tx: &mut PgConnection, member: &Member) -> Result<bool, HandlerError> {
+    let mut savepoint = tx.begin().await?;
+    match members::update_in_tx(&mut savepoint, member).await {
+        Ok(()) => savepoint.commit().await?,
+        Err(StoreError::PhoneTaken) => {
+            savepoint.rollback().await?;
+            tracing::warn!(
+                member_id = %member.member_id,
+                "the welcome was sent after all, but another member has the number: the member stays ABNORMAL"
+            );
+            return Ok(false);
+        }
+        Err(error @ (StoreError::MemberIdTaken | StoreError::Database(_))) => return Err(error.into()),
+    }
+    Ok(true)
 }

@@ -8,6 +8,7 @@ use shared_events::{Envelope, Event};
 use sqlx::PgConnection;
 
 use crate::domain::{Transition, WelcomeOutcome};
+use crate::store::members::StoreError;
 
 /// Member's policies.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,15 @@ impl EventHandler for Policies {
             _ => Outcome::Ignored,
         };
         Ok(outcome)
+    }
+}
+
+impl From<StoreError> for HandlerError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Database(error) => error.into(),
+            StoreError::MemberIdTaken | StoreError::PhoneTaken => Self::permanent(error),
+        }
     }
 }
 

@@ -39,7 +39,7 @@ fn decoded<T, E: std::error::Error + Send + Sync + 'static>(result: Result<T, E>
 
 /// Why a member could not be stored.
 #[derive(Debug, thiserror::Error)]
-pub enum InsertError {
+pub enum StoreError {
     /// The memberId is taken.
     #[error("the memberId is taken")]
     MemberIdTaken,
@@ -51,7 +51,7 @@ pub enum InsertError {
     Database(#[source] sqlx::Error),
 }
 
-impl From<sqlx::Error> for InsertError {
+impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match error.as_database_error().and_then(|error| error.constraint()) {
             Some("member_pkey") => Self::MemberIdTaken,
@@ -62,7 +62,7 @@ impl From<sqlx::Error> for InsertError {
 }
 
 /// Stores a new member. Waits for a withdrawal of the same memberId that is about to commit.
-pub async fn insert_in_tx(tx: &mut PgConnection, member: &Member) -> Result<(), InsertError> {
+pub async fn insert_in_tx(tx: &mut PgConnection, member: &Member) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO member (member_id, membership_id, phone_no, nickname, status, version, joined_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -79,8 +79,9 @@ pub async fn insert_in_tx(tx: &mut PgConnection, member: &Member) -> Result<(), 
     Ok(())
 }
 
-/// Stores the status and version of a member that is locked.
-pub async fn update_in_tx(tx: &mut PgConnection, member: &Member) -> sqlx::Result<()> {
+/// Stores the status and version of a member that is locked. An ABNORMAL member that becomes NORMAL may find that
+/// the phone number is taken.
+pub async fn update_in_tx(tx: &mut PgConnection, member: &Member) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE member SET status = $2, version = $3 WHERE membership_id = $1",
         member.membership_id.0,

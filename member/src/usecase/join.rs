@@ -8,7 +8,7 @@ use shared_events::{MemberId, MembershipId, Provenance};
 use sqlx::{PgConnection, PgPool};
 
 use crate::domain::{Member, Nickname, PhoneNo};
-use crate::store::members::{self, InsertError};
+use crate::store::members::{self, StoreError};
 use crate::store::tombstones;
 
 /// Who wants to join.
@@ -25,7 +25,7 @@ pub struct Applicant {
 /// Makes somebody a member and publishes `MemberJoined`.
 ///
 /// # Errors
-/// [`InsertError`]: the memberId or the phone number is taken, or the database failed.
+/// [`StoreError`]: the memberId or the phone number is taken, or the database failed.
 pub async fn join(
     pool: &PgPool,
     relay: &Wake,
@@ -33,13 +33,13 @@ pub async fn join(
     membership_id: MembershipId,
     provenance: &Provenance,
     now: DateTime<Utc>,
-) -> Result<Member, InsertError> {
+) -> Result<Member, StoreError> {
     let chosen = applicant.member_id.is_some();
     loop {
         let joined = attempt(pool, applicant.clone(), membership_id, provenance, now).await;
         match joined {
             // Somebody chose the id that was generated in the same moment: the next one will do.
-            Err(InsertError::MemberIdTaken) if !chosen => {}
+            Err(StoreError::MemberIdTaken) if !chosen => {}
             Ok(_) => {
                 relay.wake();
                 return joined;
@@ -55,7 +55,7 @@ async fn attempt(
     membership_id: MembershipId,
     provenance: &Provenance,
     now: DateTime<Utc>,
-) -> Result<Member, InsertError> {
+) -> Result<Member, StoreError> {
     let mut tx = pool.begin().await?;
     let Applicant { member_id, phone_no, nickname } = applicant;
     let member_id = match member_id {
@@ -72,7 +72,7 @@ async fn attempt(
     Ok(member)
 }
 
-async fn go_on_from_tombstone_in_tx(tx: &mut PgConnection, member: &mut Member) -> sqlx::Result<()> {
+async fn go_on_from_tombstone_in_tx(tx: &mut PgConnection, member: &mut Member) -> Result<(), StoreError> {
     let last_version = tombstones::supersede_in_tx(tx, member.member_id).await?;
     if last_version > 0 {
         member.go_on_from(last_version);

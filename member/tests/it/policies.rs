@@ -12,15 +12,15 @@ use crate::support::{Service, StubPoint};
 
 #[tokio::test]
 async fn whenever_the_welcome_ended_the_status_changes_once() {
-    for (status, first, opposite) in [
-        ("NORMAL", message_sent as fn(_, _) -> _, message_failed as fn(_, _) -> _),
-        ("ABNORMAL", message_failed, message_sent),
+    for (status, first, later) in [
+        ("NORMAL", message_sent as fn(_, _) -> _, &[message_sent as fn(_, _) -> _, message_failed][..]),
+        ("ABNORMAL", message_failed, &[message_failed]),
     ] {
         let service = Service::start().await;
         let membership_id = service.join(1).await;
 
         assert_eq!(service.handle(1, first(1, membership_id)).await, Outcome::Applied);
-        for later in [first, opposite] {
+        for later in later {
             let outcome = service.handle(1, later(1, membership_id)).await;
             assert_eq!(outcome, Outcome::AlreadyApplied);
         }
@@ -35,6 +35,37 @@ async fn whenever_the_welcome_ended_the_status_changes_once() {
         expected["memberStatus"] = status.into();
         assert_eq!(changed.payload, expected, "the whole state");
     }
+}
+
+#[tokio::test]
+async fn an_abnormal_member_becomes_normal_when_the_welcome_is_sent_after_all() {
+    let service = Service::start().await;
+    let membership_id = service.join(1).await;
+    service.handle(1, message_failed(1, membership_id)).await;
+
+    assert_eq!(service.handle(1, message_sent(1, membership_id)).await, Outcome::Applied);
+    for late in [message_sent, message_failed] {
+        assert_eq!(service.handle(1, late(1, membership_id)).await, Outcome::AlreadyApplied);
+    }
+
+    assert_eq!(service.status(1).await, "NORMAL");
+    let changes = [("MemberJoined", 1), ("MemberStatusChanged", 2), ("MemberStatusChanged", 3)];
+    assert_eq!(summaries(&service.pool).await, changes.map(|(name, version)| (name.to_owned(), version)));
+}
+
+#[tokio::test]
+async fn an_abnormal_member_stays_so_when_another_has_the_number_by_now() {
+    let service = Service::start().await;
+    let membership_id = service.join_with_phone(1, "01085581234").await;
+    service.handle(1, message_failed(1, membership_id)).await;
+    let other = service.join_with_phone(2, "01085581234").await;
+    let before = published(&service.pool).await;
+
+    assert_eq!(service.handle(1, message_sent(1, membership_id)).await, Outcome::Ignored);
+    assert_eq!(service.status(1).await, "ABNORMAL");
+    assert_eq!(published(&service.pool).await, before);
+
+    assert_eq!(service.handle(2, message_sent(2, other)).await, Outcome::Applied);
 }
 
 #[tokio::test]

@@ -105,7 +105,18 @@ impl Service {
 
     /// Makes somebody a member, with a phone number made of the id.
     pub async fn join(&self, member_id: i64) -> MembershipId {
-        let answer = self.post(&applicant(member_id)).await;
+        self.join_as(member_id, &applicant(member_id)).await
+    }
+
+    /// Joins with a phone number that others may have, too.
+    pub async fn join_with_phone(&self, member_id: i64, phone_no: &str) -> MembershipId {
+        let mut applicant = applicant(member_id);
+        applicant["phoneNo"] = phone_no.into();
+        self.join_as(member_id, &applicant).await
+    }
+
+    async fn join_as(&self, member_id: i64, applicant: &Value) -> MembershipId {
+        let answer = self.post(applicant).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         self.membership(member_id).await.unwrap()
     }
