@@ -11,9 +11,11 @@ use shared_events::topic::Topic;
 use sqlx::migrate::Migrator;
 
 use crate::config::Config;
-use crate::gateway::SimulatedGateway;
 use crate::http::{self, State};
 use crate::policy::Policies;
+use crate::queue_watch::watch_forever;
+use crate::store::send_counts;
+use crate::usecase::claim_messages::SpendingGuard;
 use crate::worker::Worker;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -21,26 +23,47 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 /// Puts the service together.
 ///
 /// # Errors
-/// None so far; the chassis allows for them.
+/// When the gateway cannot be set up; the settings were validated before.
 pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
+    let limits = config.limits();
     let delivery = Delivery::new(&runtime, config.kafka);
     let relay = delivery.publish();
     let wake = Wake::new();
     delivery.subscribe(&[Topic::Member], vec![wake.clone()], Policies { clock: Utc::now });
     let worker = Arc::new(Worker {
         pool: runtime.pool.clone(),
-        gateway: SimulatedGateway::new(config.gateway),
-        wake,
+        gateway: config.gateway.gateway().map_err(anyhow::Error::msg)?,
+        timeout: config.gateway.timeout(),
+        guard: SpendingGuard::new(limits),
+        budget: config.sending.budget(),
+        texts: config.sending.texts().map_err(anyhow::Error::msg)?,
+        wake: wake.clone(),
         relay,
-        concurrency: usize::from(config.send_concurrency),
+        concurrency: usize::from(config.sending.send_concurrency),
         clock: Utc::now,
     });
     runtime.supervisor.spawn("sms-worker", move |token| {
         let worker = Arc::clone(&worker);
         async move { Ok(worker.run(token).await?) }
     });
+    let pool = runtime.pool.clone();
+    runtime.supervisor.spawn("send-count-purge", move |token| {
+        let pool = pool.clone();
+        async move {
+            let purged = token.run_until_cancelled(send_counts::purge_forever(&pool, Utc::now)).await;
+            Ok(purged.unwrap_or(Ok(()))?)
+        }
+    });
+    let pool = runtime.pool.clone();
+    runtime.supervisor.spawn("queue-watch", move |token| {
+        let pool = pool.clone();
+        async move {
+            let watched = token.run_until_cancelled(watch_forever(&pool, Utc::now)).await;
+            Ok(watched.unwrap_or(Ok(()))?)
+        }
+    });
     Ok(App {
-        public: http::public(State { pool: runtime.pool }),
+        public: http::public(State { pool: runtime.pool, worker: wake, clock: Utc::now }),
         internal: axum::Router::new(),
         migrators: migrators(),
     })

@@ -6,6 +6,7 @@ pub mod domain;
 pub mod gateway;
 pub mod http;
 pub mod policy;
+pub mod queue_watch;
 pub mod store;
 pub mod usecase;
 pub mod worker;

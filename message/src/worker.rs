@@ -2,12 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable};
 use chassis::error::chain;
 use chrono::{DateTime, TimeDelta, Utc};
-use metrics::counter;
+use metrics::{counter, histogram};
 use shared_events::delivery::Wake;
 use sqlx::PgPool;
 use tokio::task::{JoinError, JoinSet};
@@ -15,27 +15,32 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::domain::{Delivery, body};
-use crate::gateway::{SendError, Sms, SmsGateway};
-use crate::store::messages::{self, Claimed};
+use crate::domain::{Delivery, KoreanMobile, RetryBudget, Texts};
+use crate::gateway::{Accepted, SendError, Sms, SmsGateway};
+use crate::store::queue::{Claimed, Lease};
+use crate::usecase::claim_messages::{SpendingGuard, claim_messages};
 use crate::usecase::finish_message::finish_message;
 
 /// How long a claim holds. Longer than all that its owner does meanwhile, so that a live owner is not overtaken.
-const LEASE: TimeDelta = TimeDelta::seconds(30);
-const SEND_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long to try to note an outcome: what is not noted is sent twice.
+const LEASE: TimeDelta = TimeDelta::seconds(45);
+/// Longest exchange with the gateway. There are two where an earlier attempt may have been accepted.
+pub const LONGEST_EXCHANGE: Duration = Duration::from_secs(8);
+/// How long to try to note an outcome: what is not noted may be sent twice.
 const NOTE_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long to go on trying once the worker is to stop. With [`SEND_TIMEOUT`] less than the grace of a shutdown.
+/// How long to go on trying once the worker is to stop. With an exchange less than the grace of a shutdown.
 const LAST_NOTE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long Postgres may take to answer: a connection that leads nowhere never does.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(3);
 const _: () = assert!(
-    DATABASE_TIMEOUT.as_secs() + SEND_TIMEOUT.as_secs() + NOTE_TIMEOUT.as_secs()
+    DATABASE_TIMEOUT.as_secs() + 2 * LONGEST_EXCHANGE.as_secs() + NOTE_TIMEOUT.as_secs()
         < LEASE.num_seconds().unsigned_abs()
 );
 
 /// How often to look without being woken: for leases that ended and attempts that are due again.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// One part in so many of the places has to be free before more is claimed, so that under load a claim takes many
+/// messages in its round trips and not one.
+const CLAIM_SHARE: usize = 8;
 
 /// Sends what is queued, many messages at a time.
 #[derive(Debug)]
@@ -44,6 +49,14 @@ pub struct Worker<G> {
     pub pool: PgPool,
     /// What sends.
     pub gateway: G,
+    /// How long an exchange with the gateway may take; [`LONGEST_EXCHANGE`] at most.
+    pub timeout: Duration,
+    /// Lets messages through as long as they are within limits.
+    pub guard: SpendingGuard,
+    /// How long a message is tried for.
+    pub budget: RetryBudget,
+    /// What messages say.
+    pub texts: Texts,
     /// Wakes the worker when something was queued.
     pub wake: Wake,
     /// Woken after each commit that published something.
@@ -79,19 +92,18 @@ impl<G: SmsGateway> Worker<G> {
                 log_panic(joined);
             }
             let free = self.concurrency - sending.len();
-            let claimed = if free > 0 { self.claim(free).await? } else { Vec::new() };
-            let may_be_more = claimed.len() == free && free > 0;
+            let may_claim = free > 0 && free >= self.concurrency / CLAIM_SHARE;
+            let claimed = if may_claim { self.claim(free).await? } else { Vec::new() };
+            let may_be_more = may_claim && claimed.len() == free;
             for message in claimed {
                 let (worker, token) = (Arc::clone(self), token.clone());
                 sending.spawn(async move { worker.deliver(message, &token).await });
             }
-            if may_be_more && sending.len() < self.concurrency {
-                continue;
-            }
+            let has_room = sending.len() < self.concurrency && !may_be_more;
             tokio::select! {
                 Some(joined) = sending.join_next() => log_panic(joined),
-                () = self.wake.woken(), if sending.len() < self.concurrency => {}
-                () = sleep(POLL_INTERVAL), if sending.len() < self.concurrency => {}
+                () = self.wake.woken(), if has_room => {}
+                () = sleep(POLL_INTERVAL), if has_room => {}
                 () = token.cancelled() => {}
             }
         }
@@ -101,26 +113,35 @@ impl<G: SmsGateway> Worker<G> {
     async fn claim(&self, limit: usize) -> sqlx::Result<Vec<Claimed>> {
         let now = (self.clock)();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        in_time(messages::claim(&self.pool, Uuid::now_v7(), now, now + LEASE, limit)).await
+        let lease = Lease { claim: Uuid::now_v7(), until: now + LEASE };
+        in_time(claim_messages(&self.pool, &self.guard, lease, now, limit)).await
     }
 
     async fn deliver(&self, claimed: Claimed, token: &CancellationToken) {
         let delivery = self.send(&claimed).await;
         let outcome = match &delivery {
-            Delivery::Sent => "sent",
+            Delivery::Sent { .. } => "sent",
             Delivery::Failed { .. } => "failed",
             Delivery::Postponed { .. } => "postponed",
         };
         counter!("messages_attempted_total", "kind" => claimed.kind.as_str(), "outcome" => outcome)
             .increment(1);
-        tracing::debug!(message_id = claimed.message_id, member_id = %claimed.member_id, outcome, "attempted a message");
+        let (message_id, member_id) = (claimed.message_id, claimed.member_id);
+        match &delivery {
+            Delivery::Sent { .. } => tracing::debug!(message_id, %member_id, "sent a message"),
+            Delivery::Failed { reason } | Delivery::Postponed { reason, .. } => {
+                tracing::info!(message_id, %member_id, outcome, reason, "a message was not sent");
+            }
+        }
         self.note(&claimed, &delivery, token).await;
     }
 
     /// Notes the outcome, again and again while the database fails: the claim makes that idempotent.
     async fn note(&self, claimed: &Claimed, delivery: &Delivery, token: &CancellationToken) {
         let now = (self.clock)();
-        let attempt = || in_time(finish_message(&self.pool, &self.relay, claimed, delivery, now));
+        let jitter = rand::random();
+        let finish = || finish_message(&self.pool, &self.relay, &self.budget, claimed, delivery, now, jitter);
+        let attempt = || in_time(finish());
         let delays = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(50))
             .with_max_delay(Duration::from_secs(2))
@@ -141,13 +162,68 @@ impl<G: SmsGateway> Worker<G> {
     }
 
     async fn send(&self, claimed: &Claimed) -> Delivery {
-        let sms =
-            Sms { client_reference: claimed.message_id, to: &claimed.phone_no, text: body(claimed.kind) };
-        match timeout(SEND_TIMEOUT, self.gateway.send(sms)).await {
-            Ok(Ok(())) => Delivery::Sent,
-            Ok(Err(SendError::Refused(reason))) => Delivery::Failed { reason },
-            Ok(Err(SendError::Unavailable(reason))) => Delivery::Postponed { reason },
-            Err(_) => Delivery::Postponed { reason: "the gateway did not answer in time".to_owned() },
+        let to = match KoreanMobile::try_from(&claimed.phone_no) {
+            Ok(to) => to,
+            Err(error) => return Delivery::Failed { reason: error.to_string() },
+        };
+        let Some(text) = self.texts.of(claimed.kind) else {
+            let reason = "this version has no text for such a message".to_owned();
+            return Delivery::Postponed {
+                reason,
+                retry_after: None,
+                may_be_accepted: claimed.may_be_accepted,
+            };
+        };
+        let sms = Sms { client_reference: claimed.message_id, to, text, queued_at: claimed.queued_at };
+        if claimed.may_be_accepted {
+            match self.exchange("find", self.gateway.find(sms)).await {
+                Ok(Some(accepted)) => return sent(accepted),
+                Ok(None) => {}
+                Err(error) => return not_sent(error, true),
+            }
+        }
+        match self.exchange("send", self.gateway.send(sms)).await {
+            Ok(accepted) => sent(accepted),
+            Err(error) => not_sent(error, false),
+        }
+    }
+
+    /// Measures an exchange with the gateway and ends it in time.
+    async fn exchange<T>(
+        &self,
+        what: &'static str,
+        answer: impl Future<Output = Result<T, SendError>>,
+    ) -> Result<T, SendError> {
+        let began = Instant::now();
+        let answered = timeout(self.timeout, answer).await.unwrap_or_else(|_| {
+            let reason = "the gateway did not answer in time".to_owned();
+            Err(SendError::Unknown { reason, retry_after: None })
+        });
+        let outcome = match &answered {
+            Ok(_) => "ok",
+            Err(SendError::Refused { .. }) => "refused",
+            Err(SendError::Unavailable { .. }) => "unavailable",
+            Err(SendError::Unknown { .. }) => "unknown",
+        };
+        histogram!("sms_gateway_duration_seconds", "exchange" => what, "outcome" => outcome)
+            .record(began.elapsed());
+        answered
+    }
+}
+
+fn sent(Accepted { gateway_message_id }: Accepted) -> Delivery {
+    Delivery::Sent { gateway_message_id }
+}
+
+/// Nobody knows of a message that was not found whether it is unsent.
+fn not_sent(error: SendError, is_unsure: bool) -> Delivery {
+    match error {
+        SendError::Refused { reason } => Delivery::Failed { reason },
+        SendError::Unavailable { reason, retry_after } => {
+            Delivery::Postponed { reason, retry_after, may_be_accepted: is_unsure }
+        }
+        SendError::Unknown { reason, retry_after } => {
+            Delivery::Postponed { reason, retry_after, may_be_accepted: true }
         }
     }
 }

@@ -1,11 +1,12 @@
 //! A notification and how its delivery went.
 
-use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use shared_events::event::MessageKind;
 use shared_events::{MemberId, MembershipId};
+
+use super::phone_no::PhoneNo;
 
 /// A notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,15 +25,17 @@ pub struct Message {
     pub status: MessageStatus,
     /// Why it failed, in the gateway's terms.
     pub reason: Option<String>,
-    /// How often it was claimed for sending.
+    /// How often it was claimed for sending, since it was queued or an operator asked for it again.
     pub attempts: i32,
+    /// What the gateway calls it, once accepted.
+    pub gateway_message_id: Option<String>,
     /// When it was queued.
     pub queued_at: DateTime<Utc>,
     /// When it reached a status that does not change.
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// How far a notification is. Only `QUEUED` has transitions.
+/// How far a notification is. Only `QUEUED` has transitions, but for an operator's resend: `FAILED` → `QUEUED`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum MessageStatus {
@@ -75,60 +78,9 @@ impl FromStr for MessageStatus {
     }
 }
 
-/// A phone number in digits, as the member service keeps it. `Debug` hides it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PhoneNo(pub String);
-
-impl fmt::Debug for PhoneNo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PhoneNo(****)")
-    }
-}
-
-/// What an attempt to send came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// The gateway accepted it.
-    Sent,
-    /// It will never be accepted.
-    Failed {
-        /// Why, in the gateway's terms; never the phone number.
-        reason: String,
-    },
-    /// It may be accepted later.
-    Postponed {
-        /// Why.
-        reason: String,
-    },
-}
-
-/// How long to wait before the next attempt: doubling from half a second up to a minute.
-#[must_use]
-pub fn backoff(attempts: i32) -> TimeDelta {
-    const FIRST_MS: i64 = 500;
-    let doublings = attempts.saturating_sub(1).clamp(0, 7).unsigned_abs();
-    TimeDelta::milliseconds(FIRST_MS << doublings).min(TimeDelta::minutes(1))
-}
-
-/// The text of a notification.
-#[must_use]
-pub const fn body(kind: MessageKind) -> &'static str {
-    match kind {
-        MessageKind::Welcome | MessageKind::Unknown => "[마일리지] 회원 가입을 환영합니다.",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn waiting_doubles_up_to_a_minute() {
-        let waits: Vec<i64> = (1..=9).map(|attempts| backoff(attempts).num_milliseconds()).collect();
-        assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
-        assert_eq!(backoff(i32::MAX), TimeDelta::minutes(1));
-        assert_eq!(backoff(0), TimeDelta::milliseconds(500));
-    }
 
     #[test]
     fn a_status_is_read_as_it_is_written() {
@@ -136,10 +88,5 @@ mod tests {
             assert_eq!(status.parse::<MessageStatus>().unwrap().as_str(), status);
         }
         assert_eq!("queued".parse::<MessageStatus>(), Err(UnknownMessageStatus));
-    }
-
-    #[test]
-    fn a_phone_number_is_hidden_in_a_log_line() {
-        assert_eq!(format!("{:?}", PhoneNo("01085581234".to_owned())), "PhoneNo(****)");
     }
 }

@@ -1,5 +1,13 @@
 //! The rules of notifications. Pure: no database, network or clock.
 
+pub mod delivery;
+pub mod limits;
 pub mod message;
+pub mod phone_no;
+pub mod text;
 
-pub use message::{Delivery, Message, MessageStatus, PhoneNo, backoff, body};
+pub use delivery::{Delivery, RetryBudget};
+pub use limits::{Admission, Counter, Limits, Scope};
+pub use message::{Message, MessageStatus};
+pub use phone_no::{KoreanMobile, PhoneNo};
+pub use text::Texts;

@@ -1,10 +1,10 @@
-//! The built-in gateway: decides by the number alone, as slowly and as unreliably as it is told to.
+//! The built-in gateway: sends nothing, as slowly and as unreliably as it is told to.
 
 use std::time::Duration;
 
 use clap::{Args, value_parser};
 
-use super::{SendError, Sms, SmsGateway};
+use super::{Accepted, SendError, Sms, SmsGateway};
 
 /// How the simulated gateway behaves.
 #[derive(Args, Clone, Debug)]
@@ -14,7 +14,7 @@ pub struct SimulatedGatewaySettings {
     #[arg(long, env, default_value_t = 0, value_parser = value_parser!(u64).range(0..=60_000))]
     pub sms_latency_ms: u64,
 
-    /// Share of valid numbers that the simulated gateway refuses for good, 0 to 1; their members become ABNORMAL
+    /// Share of messages that the simulated gateway refuses for good, 0 to 1; their members become ABNORMAL
     #[arg(long, env, default_value_t = 0.0, value_parser = probability)]
     pub sms_failure_rate: f64,
 }
@@ -26,7 +26,7 @@ fn probability(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Accepts Korean mobile numbers and refuses all others.
+/// Accepts messages and sends none.
 #[derive(Clone, Debug)]
 pub struct SimulatedGateway {
     settings: SimulatedGatewaySettings,
@@ -41,48 +41,39 @@ impl SimulatedGateway {
 }
 
 impl SmsGateway for SimulatedGateway {
-    async fn send(&self, sms: Sms<'_>) -> Result<(), SendError> {
+    async fn send(&self, _sms: Sms<'_>) -> Result<Accepted, SendError> {
         let latency = Duration::from_millis(self.settings.sms_latency_ms);
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
-        if !is_korean_mobile(&sms.to.0) {
-            return Err(SendError::Refused("not a Korean mobile number".to_owned()));
-        }
         if rand::random::<f64>() < self.settings.sms_failure_rate {
-            return Err(SendError::Refused("simulated failure".to_owned()));
+            return Err(SendError::Refused { reason: "simulated failure".to_owned() });
         }
-        Ok(())
+        Ok(Accepted::default())
     }
-}
 
-/// 010 and 11 digits (Korea's numbering plan since 2004).
-fn is_korean_mobile(digits: &str) -> bool {
-    digits.len() == 11 && digits.starts_with("010") && digits.bytes().all(|b| b.is_ascii_digit())
+    /// It keeps nothing, and sending again does no harm.
+    async fn find(&self, _sms: Sms<'_>) -> Result<Option<Accepted>, SendError> {
+        Ok(None)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
-    use crate::domain::PhoneNo;
-
-    async fn send(to: &str, sms_failure_rate: f64) -> Result<(), SendError> {
-        let settings = SimulatedGatewaySettings { sms_latency_ms: 0, sms_failure_rate };
-        let to = PhoneNo(to.to_owned());
-        SimulatedGateway::new(settings).send(Sms { client_reference: 1, to: &to, text: "" }).await
-    }
+    use crate::domain::{KoreanMobile, PhoneNo};
 
     #[tokio::test]
-    async fn korean_mobile_numbers_are_accepted_and_others_refused() {
-        assert_eq!(send("01085581234", 0.0).await, Ok(()));
-        for number in ["0108558", "010855812345", "01185581234", "0", "0212345678"] {
-            assert!(matches!(send(number, 0.0).await, Err(SendError::Refused(_))), "{number}");
+    async fn it_refuses_as_many_as_it_is_told_to() {
+        let number = PhoneNo("01085581234".to_owned());
+        let to = KoreanMobile::try_from(&number).unwrap();
+        let sms = Sms { client_reference: 1, to, text: "", queued_at: DateTime::UNIX_EPOCH };
+        for (sms_failure_rate, is_sent) in [(0.0, true), (1.0, false)] {
+            let settings = SimulatedGatewaySettings { sms_latency_ms: 0, sms_failure_rate };
+            assert_eq!(SimulatedGateway::new(settings).send(sms).await.is_ok(), is_sent);
         }
-    }
-
-    #[tokio::test]
-    async fn a_failure_rate_of_1_refuses_every_number() {
-        assert!(matches!(send("01085581234", 1.0).await, Err(SendError::Refused(_))));
     }
 
     #[test]

@@ -1,18 +1,21 @@
-//! `/messages`: the notifications and how delivery went.
+//! `/messages`: the notifications and how delivery went; an operator may have a failed one sent again.
 
 use axum::extract;
+use axum::http::StatusCode;
 use chassis::extract::{Path, Query};
 use chassis::hal::{BaseUrl, Collection, ListQuery, Resource};
 use chassis::wire::Integer;
 use chassis::{FieldError, Problem, RequestContext};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use shared_events::MemberId;
 use shared_events::event::MessageKind;
+use shared_events::{MemberId, Provenance};
 
 use super::State;
+use super::error::{message_not_found, resend_refused};
 use crate::domain::{Message, MessageStatus, PhoneNo};
 use crate::store::messages;
+use crate::usecase::resend_message::resend_message;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -24,6 +27,7 @@ pub(super) struct MessageBody {
     message_status: MessageStatus,
     reason: Option<String>,
     attempts: i32,
+    gateway_message_id: Option<String>,
     queued_at: DateTime<Utc>,
     finished_at: Option<DateTime<Utc>>,
 }
@@ -44,6 +48,7 @@ fn resource(base: &BaseUrl, message: Message) -> Resource<MessageBody> {
         message_status: message.status,
         reason: message.reason,
         attempts: message.attempts,
+        gateway_message_id: message.gateway_message_id,
         queued_at: message.queued_at,
         finished_at: message.finished_at,
     };
@@ -57,9 +62,23 @@ pub(super) async fn get(
     Path(message_id): Path<i64>,
 ) -> Result<Resource<MessageBody>, Problem> {
     let message = messages::find(&state.pool, message_id).await?;
-    message
-        .map(|message| resource(&base, message))
-        .ok_or_else(|| Problem::not_found("message-not-found", "There is no such message."))
+    message.map(|message| resource(&base, message)).ok_or_else(message_not_found)
+}
+
+pub(super) async fn resend(
+    extract::State(state): extract::State<State>,
+    context: RequestContext,
+    base: BaseUrl,
+    Path(message_id): Path<i64>,
+) -> Result<(StatusCode, Resource<MessageBody>), Problem> {
+    context.principal.require_operator()?;
+    let provenance =
+        Provenance { actor: context.principal.actor(), traceparent: Some(context.trace_parent.to_string()) };
+    let now = (state.clock)();
+    let message = resend_message(&state.pool, &state.worker, message_id, &provenance, now)
+        .await
+        .map_err(resend_refused)?;
+    Ok((StatusCode::ACCEPTED, resource(&base, message)))
 }
 
 pub(super) async fn list(

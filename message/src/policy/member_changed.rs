@@ -7,7 +7,7 @@ use shared_events::event::{MemberState, MemberStatus, MessageKind};
 use sqlx::PgConnection;
 
 use crate::domain::PhoneNo;
-use crate::store::messages::{self, NewMessage};
+use crate::store::queue::{self, NewMessage};
 
 pub(super) async fn handle_in_tx(
     tx: &mut PgConnection,
@@ -26,6 +26,6 @@ pub(super) async fn handle_in_tx(
         phone_no: &phone_no,
         traceparent: envelope.provenance.traceparent.as_deref(),
     };
-    let queued = messages::queue_in_tx(tx, &welcome, now).await?;
+    let queued = queue::queue_in_tx(tx, &welcome, now).await?;
     Ok(if queued { Outcome::Applied } else { Outcome::AlreadyApplied })
 }

@@ -5,13 +5,13 @@ use shared_events::delivery::Outcome;
 use shared_events::event::MemberWithdrawn;
 use sqlx::PgConnection;
 
-use crate::store::messages;
+use crate::store::queue;
 
 pub(super) async fn handle_in_tx(
     tx: &mut PgConnection,
     withdrawn: &MemberWithdrawn,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Outcome> {
-    let erased = messages::erase_in_tx(tx, withdrawn.membership_id, now).await?;
+    let erased = queue::erase_in_tx(tx, withdrawn.membership_id, now).await?;
     Ok(if erased > 0 { Outcome::Applied } else { Outcome::AlreadyApplied })
 }

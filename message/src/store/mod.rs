@@ -1,3 +1,16 @@
 //! SQL of the message service.
 
 pub mod messages;
+pub mod queue;
+pub mod send_counts;
+
+use shared_events::MemberId;
+use shared_events::event::MessageKind;
+
+fn member_id(id: i64) -> sqlx::Result<MemberId> {
+    MemberId::try_from(id).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+fn kind(name: &str) -> MessageKind {
+    if name == MessageKind::Welcome.as_str() { MessageKind::Welcome } else { MessageKind::Unknown }
+}

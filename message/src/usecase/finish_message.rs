@@ -7,44 +7,60 @@ use shared_events::delivery::outbox::{self, AggregateVersion};
 use shared_events::event::{MessageFailed, MessageSent};
 use sqlx::{PgConnection, PgPool};
 
-use crate::domain::{Delivery, MessageStatus, backoff};
-use crate::store::messages::{self, Claimed};
+use crate::domain::{Delivery, MessageStatus, RetryBudget};
+use crate::store::queue::{self, Claimed, Ending};
 
 /// Notes an attempt's outcome. Does nothing when the claim has passed to somebody else, or the member has withdrawn.
+/// `jitter`, from 0 to 1, shortens the wait for the next attempt.
 ///
 /// # Errors
 /// When the database fails; to be tried again, which is safe: without an outcome the message is sent twice.
 pub async fn finish_message(
     pool: &PgPool,
     relay: &Wake,
+    budget: &RetryBudget,
     claimed: &Claimed,
     delivery: &Delivery,
     now: DateTime<Utc>,
+    jitter: f64,
 ) -> sqlx::Result<()> {
-    match delivery {
-        Delivery::Postponed { reason } => {
-            messages::postpone(pool, claimed, reason, now + backoff(claimed.attempts)).await
+    let ending = match delivery {
+        Delivery::Sent { gateway_message_id } => Ending {
+            status: MessageStatus::Sent,
+            reason: None,
+            gateway_message_id: gateway_message_id.as_deref(),
+            may_be_accepted: true,
+        },
+        Delivery::Failed { reason } => failed(reason, false),
+        Delivery::Postponed { reason, retry_after, may_be_accepted } => {
+            let next = budget.next_attempt(claimed.attempts, claimed.admitted_at, now, *retry_after, jitter);
+            if let Some(due_at) = next {
+                return queue::postpone(pool, claimed, reason, *may_be_accepted, due_at).await;
+            }
+            let reason = format!("given up after {} attempts: {reason}", claimed.attempts);
+            return end(pool, relay, claimed, failed(&reason, *may_be_accepted), now).await;
         }
-        Delivery::Sent => end(pool, relay, claimed, None, now).await,
-        Delivery::Failed { reason } => end(pool, relay, claimed, Some(reason), now).await,
-    }
+    };
+    end(pool, relay, claimed, ending, now).await
 }
 
-/// Ends the message: failed when there is a reason, sent when there is none.
+const fn failed(reason: &str, may_be_accepted: bool) -> Ending<'_> {
+    Ending { status: MessageStatus::Failed, reason: Some(reason), gateway_message_id: None, may_be_accepted }
+}
+
 async fn end(
     pool: &PgPool,
     relay: &Wake,
     claimed: &Claimed,
-    failure: Option<&str>,
+    ending: Ending<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let status = if failure.is_some() { MessageStatus::Failed } else { MessageStatus::Sent };
     let mut tx = pool.begin().await?;
-    let Some(version) = messages::finish_in_tx(&mut tx, claimed, status, failure, now).await? else {
+    let Some(version) = queue::finish_in_tx(&mut tx, claimed, ending, now).await? else {
         tracing::info!(message_id = claimed.message_id, "the message is no longer ours to finish");
         return Ok(());
     };
-    publish_in_tx(&mut tx, claimed, version, failure, now).await?;
+    publish_in_tx(&mut tx, claimed, version, ending.reason, now).await?;
     tx.commit().await?;
     relay.wake();
     Ok(())

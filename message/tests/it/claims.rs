@@ -4,7 +4,10 @@ use std::collections::HashSet;
 
 use chassis::testing::until;
 use chrono::{TimeDelta, Utc};
-use message::store::messages;
+use message::domain::Limits;
+use message::gateway::SendError;
+use message::store::queue::Lease;
+use message::usecase::claim_messages::{SpendingGuard, claim_messages};
 use uuid::Uuid;
 
 use crate::support::events::{published, withdrawn};
@@ -59,11 +62,11 @@ async fn a_claim_takes_no_more_than_it_asks_for_and_the_oldest_first() {
     service.database.as_owner("ANALYZE message").await;
     service.queue_many(20).await;
 
-    let now = Utc::now();
+    let (now, guard) = (Utc::now(), SpendingGuard::new(Limits::default()));
     for expected in [[1, 2, 3], [4, 5, 6], [7, 8, 9]] {
-        let claim = messages::claim(&service.pool, Uuid::now_v7(), now, now + TimeDelta::seconds(30), 3);
-        let mut members: Vec<i64> =
-            claim.await.unwrap().into_iter().map(|claimed| claimed.member_id.get()).collect();
+        let lease = Lease { claim: Uuid::now_v7(), until: now + TimeDelta::seconds(30) };
+        let claimed = claim_messages(&service.pool, &guard, lease, now, 3).await.unwrap();
+        let mut members: Vec<i64> = claimed.into_iter().map(|claimed| claimed.member_id.get()).collect();
         members.sort_unstable();
         assert_eq!(members, expected);
     }
@@ -118,8 +121,8 @@ async fn what_a_dead_worker_was_sending_is_sent_by_another_after_the_lease() {
 async fn the_late_outcome_of_a_former_owner_does_not_end_what_its_heir_is_sending() {
     for late in [
         Ok(()),
-        Err(message::gateway::SendError::Refused("late".to_owned())),
-        Err(message::gateway::SendError::Unavailable("late".to_owned())),
+        Err(SendError::Refused { reason: "late".to_owned() }),
+        Err(SendError::Unavailable { reason: "late".to_owned(), retry_after: None }),
     ] {
         let service = Service::start().await;
         service.queue(1).await;

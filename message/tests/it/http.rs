@@ -44,7 +44,8 @@ async fn a_message_tells_how_its_delivery_went() {
         body,
         json!({
             "messageId": id, "memberId": 1, "kind": "WELCOME", "phoneNo": "01000000001",
-            "messageStatus": "QUEUED", "reason": null, "attempts": 0, "queuedAt": null, "finishedAt": null,
+            "messageStatus": "QUEUED", "reason": null, "attempts": 0, "gatewayMessageId": null, "queuedAt": null,
+            "finishedAt": null,
             "_links": { "self": link, "message": link },
         })
     );
@@ -54,6 +55,7 @@ async fn a_message_tells_how_its_delivery_went() {
     worker.stop().await;
     let sent = service.get(&path).await.body;
     assert_eq!((&sent["messageStatus"], &sent["attempts"]), (&json!("SENT"), &json!(1)));
+    assert_eq!(sent["gatewayMessageId"], format!("S{id}"));
     assert!(sent["finishedAt"].as_str().unwrap().ends_with('Z'));
 
     service.handle(1, withdrawn(1, membership_id)).await;

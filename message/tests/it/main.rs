@@ -6,8 +6,12 @@
 )]
 
 mod claims;
+mod gateways;
 mod http;
+mod limits;
 mod outages;
 mod policies;
+mod resending;
+mod retrying;
 mod sending;
 mod support;

@@ -11,11 +11,11 @@ use crate::support::events::{TRACEPARENT, joined, published, withdrawn};
 use crate::support::{RunningWorker, Service, StubGateway};
 
 fn refused() -> SendError {
-    SendError::Refused("not a Korean mobile number".to_owned())
+    SendError::Refused { reason: "no such subscriber".to_owned() }
 }
 
 fn unavailable() -> SendError {
-    SendError::Unavailable("try later".to_owned())
+    SendError::Unavailable { reason: "try later".to_owned(), retry_after: None }
 }
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn what_the_gateway_refuses_fails_for_good_and_is_published() {
     worker.stop().await;
 
     let message = service.the_message().await;
-    assert_eq!(message.reason.as_deref(), Some("not a Korean mobile number"));
+    assert_eq!(message.reason.as_deref(), Some("no such subscriber"));
     assert_eq!((message.attempts, gateway.count()), (1, 1));
     let events = published(&service.pool).await;
     assert_eq!(events.len(), 1);
@@ -79,7 +79,7 @@ async fn what_the_gateway_refuses_fails_for_good_and_is_published() {
         payload,
         json!({
             "messageId": message.message_id, "memberId": 1, "membershipId": membership_id, "kind": "WELCOME",
-            "reason": "not a Korean mobile number", "failedAt": null,
+            "reason": "no such subscriber", "failedAt": null,
         }),
         "no phone number"
     );
@@ -131,7 +131,7 @@ async fn a_message_that_was_put_back_waits_before_the_next_attempt() {
 
     let message = service.the_message().await;
     assert_eq!(message.claim, None);
-    assert!(message.due_at >= before + chrono::TimeDelta::milliseconds(500), "{message:?}");
+    assert!(message.due_at >= before + chrono::TimeDelta::milliseconds(250), "{message:?}");
     assert!(message.due_at < before + chrono::TimeDelta::seconds(20), "not at the end of the lease");
 }
 

@@ -1,14 +1,14 @@
 //! Stands in for the SMS gateway.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use chassis::testing::{DEADLINE, until};
-use message::gateway::{SendError, Sms, SmsGateway};
+use message::gateway::{Accepted, SendError, Sms, SmsGateway};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// The stub; clones are the same gateway.
+/// The stub; clones are the same gateway. A message whose outcome it leaves unknown was accepted.
 #[derive(Clone)]
 pub struct StubGateway(Arc<Inner>);
 
@@ -24,6 +24,10 @@ struct Inner {
 pub struct Calls {
     /// How often each message came, by its client reference.
     pub by_reference: HashMap<i64, u32>,
+    /// Those that were accepted, also where the answer says otherwise.
+    pub accepted: HashSet<i64>,
+    /// How often it was asked whether it had accepted something.
+    pub finds: u32,
     /// Phone number and text of the last one.
     pub last: Option<(String, String)>,
     /// Those that wait for their answer, and the most of them that there ever were.
@@ -74,6 +78,11 @@ impl StubGateway {
         self.0.gate.close();
     }
 
+    /// As if it had accepted a message before.
+    pub fn accept(&self, client_reference: i64) {
+        self.0.calls.lock().unwrap().accepted.insert(client_reference);
+    }
+
     pub fn calls(&self) -> Calls {
         self.0.calls.lock().unwrap().clone()
     }
@@ -89,12 +98,16 @@ impl StubGateway {
     }
 }
 
+fn accepted(sms: Sms<'_>) -> Accepted {
+    Accepted { gateway_message_id: Some(format!("S{}", sms.client_reference)) }
+}
+
 impl SmsGateway for StubGateway {
-    async fn send(&self, sms: Sms<'_>) -> Result<(), SendError> {
+    async fn send(&self, sms: Sms<'_>) -> Result<Accepted, SendError> {
         {
             let mut calls = self.0.calls.lock().unwrap();
             *calls.by_reference.entry(sms.client_reference).or_default() += 1;
-            calls.last = Some((sms.to.0.clone(), sms.text.to_owned()));
+            calls.last = Some((sms.to.national().to_owned(), sms.text.to_owned()));
             calls.in_flight += 1;
             calls.most_in_flight = calls.most_in_flight.max(calls.in_flight);
         }
@@ -102,8 +115,19 @@ impl SmsGateway for StubGateway {
         if let Ok(permit) = permit {
             permit.forget();
         }
-        self.0.calls.lock().unwrap().in_flight -= 1;
         let answer = self.0.answer.lock().unwrap().clone();
-        answer.expect("a gateway that panics")
+        let mut calls = self.0.calls.lock().unwrap();
+        calls.in_flight -= 1;
+        if matches!(answer, Some(Ok(()) | Err(SendError::Unknown { .. }))) {
+            calls.accepted.insert(sms.client_reference);
+        }
+        drop(calls);
+        answer.expect("a gateway that panics").map(|()| accepted(sms))
+    }
+
+    async fn find(&self, sms: Sms<'_>) -> Result<Option<Accepted>, SendError> {
+        let mut calls = self.0.calls.lock().unwrap();
+        calls.finds += 1;
+        Ok(calls.accepted.contains(&sms.client_reference).then(|| accepted(sms)))
     }
 }

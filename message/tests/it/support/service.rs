@@ -6,7 +6,7 @@ use chassis::testing::{Answer, TestDatabase, ask, bare, until};
 use chrono::{DateTime, Utc};
 use message::http::{State, public};
 use message::policy::Policies;
-use shared_events::delivery::{EventHandler, Outcome};
+use shared_events::delivery::{EventHandler, Outcome, Wake};
 use shared_events::{Event, MembershipId};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -17,6 +17,8 @@ use super::events::{envelope, joined};
 pub struct Service {
     pub database: TestDatabase,
     pub pool: PgPool,
+    /// Woken when something is to be sent again.
+    pub worker: Wake,
     router: Router,
 }
 
@@ -34,13 +36,19 @@ pub struct Stored {
     pub claim: Option<Uuid>,
     pub due_at: DateTime<Utc>,
     pub finished_at: Option<DateTime<Utc>>,
+    pub may_be_accepted: bool,
+    pub admitted_at: Option<DateTime<Utc>>,
+    pub gateway_message_id: Option<String>,
+    pub resent_by: Option<String>,
 }
 
 impl Service {
     pub async fn start() -> Self {
         let database = TestDatabase::migrated(&message::SERVICE, &message::app::migrators()).await;
         let pool = database.pool(20);
-        Self { router: test_router(public(State { pool: pool.clone() })), database, pool }
+        let worker = Wake::new();
+        let state = State { pool: pool.clone(), worker: worker.clone(), clock: Utc::now };
+        Self { router: test_router(public(state)), database, pool, worker }
     }
 
     pub async fn ask(&self, line: &str) -> Answer {

@@ -1,9 +1,14 @@
 //! A worker that sends what is queued, until it is stopped.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use chassis::Language;
 use chassis::testing::DEADLINE;
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
+use message::domain::{Limits, RetryBudget, Texts};
+use message::gateway::SmsGateway;
+use message::usecase::claim_messages::SpendingGuard;
 use message::worker::Worker;
 use shared_events::delivery::Wake;
 use tokio::task::JoinHandle;
@@ -25,22 +30,39 @@ pub struct RunningWorker {
     task: JoinHandle<sqlx::Result<()>>,
 }
 
+/// How long messages of a test are tried for, unless the test says otherwise.
+pub const BUDGET: RetryBudget = RetryBudget { attempts: 100, age: TimeDelta::hours(1) };
+
+/// A worker without limits, in Korean.
+pub fn worker<G>(service: &Service, gateway: G) -> Worker<G> {
+    Worker {
+        pool: service.pool.clone(),
+        gateway,
+        timeout: Duration::from_secs(5),
+        guard: SpendingGuard::new(Limits::default()),
+        budget: BUDGET,
+        texts: Texts::new(Language::Korean, "마일리지").unwrap(),
+        wake: Wake::new(),
+        relay: Wake::new(),
+        concurrency: CONCURRENCY,
+        clock: Utc::now,
+    }
+}
+
 impl RunningWorker {
     pub fn start(service: &Service, gateway: &StubGateway) -> Self {
-        Self::start_with(service, gateway, CONCURRENCY)
+        Self::run(worker(service, gateway.clone()))
     }
 
+    /// With as many messages at a time.
     pub fn start_with(service: &Service, gateway: &StubGateway, concurrency: usize) -> Self {
-        let (wake, relay, token) = (Wake::new(), Wake::new(), CancellationToken::new());
-        let worker = Arc::new(Worker {
-            pool: service.pool.clone(),
-            gateway: gateway.clone(),
-            wake: wake.clone(),
-            relay: relay.clone(),
-            concurrency,
-            clock: Utc::now,
-        });
-        Self { wake, relay, task: tokio::spawn(worker.run(token.clone())), token }
+        Self::run(Worker { concurrency, ..worker(service, gateway.clone()) })
+    }
+
+    /// Runs a worker that the test has made.
+    pub fn run<G: SmsGateway>(worker: Worker<G>) -> Self {
+        let (wake, relay, token) = (worker.wake.clone(), worker.relay.clone(), CancellationToken::new());
+        Self { wake, relay, task: tokio::spawn(Arc::new(worker).run(token.clone())), token }
     }
 
     /// Tells it to stop, without waiting.
