@@ -19,7 +19,7 @@ use crate::{
 const READY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Settings that a service must get from us or not at all, never from the shell that started us.
-const OWN_SETTINGS: [&str; 7] = [
+const OWN_SETTINGS: [&str; 8] = [
     "LISTEN",
     "INTERNAL_LISTEN",
     "DATABASE_URL",
@@ -27,6 +27,7 @@ const OWN_SETTINGS: [&str; 7] = [
     "KAFKA_BROKERS",
     "TOPIC_PREFIX",
     "POINT_INTERNAL_URL",
+    "SMS_GATEWAY",
 ];
 
 /// How to run a service.

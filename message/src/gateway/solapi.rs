@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use hmac::{Hmac, KeyInit, Mac};
-use reqwest::header::AUTHORIZATION;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, StatusCode, Url};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
@@ -91,10 +91,14 @@ impl Solapi {
         Ok(Self { http: api::client(timeout)?, account })
     }
 
-    fn authorization(&self) -> Result<String, SendError> {
+    fn authorization(&self) -> Result<HeaderValue, SendError> {
         let salt = hex::encode(rand::random::<[u8; 16]>());
-        authorization(&self.account, Utc::now(), &salt)
-            .ok_or_else(|| unavailable("the request cannot be signed", None))
+        let value = authorization(&self.account, Utc::now(), &salt);
+        let mut value = value
+            .and_then(|value| HeaderValue::try_from(value).ok())
+            .ok_or_else(|| unavailable("the request cannot be signed", None))?;
+        value.set_sensitive(true);
+        Ok(value)
     }
 
     fn url(&self, path: &str) -> Result<Url, SendError> {

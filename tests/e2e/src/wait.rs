@@ -11,7 +11,20 @@ const INTERVAL: Duration = Duration::from_millis(20);
 ///
 /// # Panics
 /// When it is still `Err` after a minute, with what was last in it.
-pub async fn eventually<T, E, F, Fut>(what: &str, mut ask: F) -> T
+pub async fn eventually<T, E, F, Fut>(what: &str, ask: F) -> T
+where
+    E: Display,
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    eventually_within(DEADLINE, what, ask).await
+}
+
+/// As [`eventually`], with another deadline.
+///
+/// # Panics
+/// When it is still `Err` by then, with what was last in it.
+pub async fn eventually_within<T, E, F, Fut>(deadline: Duration, what: &str, mut ask: F) -> T
 where
     E: Display,
     F: FnMut() -> Fut,
@@ -21,7 +34,7 @@ where
     loop {
         match ask().await {
             Ok(answer) => return answer,
-            Err(error) => assert!(start.elapsed() < DEADLINE, "{what}: still not so: {error}"),
+            Err(error) => assert!(start.elapsed() < deadline, "{what}: still not so: {error}"),
         }
         tokio::time::sleep(INTERVAL).await;
     }

@@ -1,10 +1,11 @@
 //! The benchmark: starts the stack, measures it on this machine and prints a table. It asserts nothing.
 
+mod backlog;
 mod pipeline;
 mod process;
 mod report;
 
-use clap::Parser;
+use clap::{Parser, Subcommand, value_parser};
 use local_stack::postgres::PostgresOptions;
 use local_stack::stack::{PostgresSource, Stack, StackOptions};
 
@@ -15,16 +16,45 @@ use crate::report::Report;
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// How many joins, and how many earnings, are measured
-    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    samples: u32,
+    #[command(subcommand)]
+    benchmark: Option<Benchmark>,
+}
+
+#[derive(Subcommand)]
+enum Benchmark {
+    /// How long an effect takes to be seen everywhere, one at a time. The default
+    Pipeline {
+        /// How many joins, and how many earnings, are measured
+        #[arg(long, default_value_t = 500, value_parser = value_parser!(u32).range(1..=100_000))]
+        samples: u32,
+    },
+    /// How fast one message service sends what is queued
+    Sms {
+        /// How many messages are queued
+        #[arg(long, default_value_t = 50_000, value_parser = value_parser!(u32).range(1..=10_000_000))]
+        messages: u32,
+        /// How long the gateway takes for each, in milliseconds
+        #[arg(long, default_value_t = 100)]
+        latency_ms: u32,
+    },
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+    match Arguments::parse().benchmark.unwrap_or(Benchmark::Pipeline { samples: 500 }) {
+        Benchmark::Pipeline { samples } => pipeline(samples).await,
+        Benchmark::Sms { messages, latency_ms } => sms(messages, latency_ms).await,
+    }
+}
+
+/// Starts the services on a Postgres that keeps what it commits.
+async fn durable_stack(env: Vec<(String, String, String)>) -> anyhow::Result<Stack> {
     let postgres = PostgresSource::Own(PostgresOptions { durable: true, ..PostgresOptions::default() });
-    let stack = Stack::start(StackOptions { postgres, ..StackOptions::default() }).await?;
+    Stack::start(StackOptions { postgres, env, ..StackOptions::default() }).await
+}
+
+async fn pipeline(samples: u32) -> anyhow::Result<()> {
+    let stack = durable_stack(Vec::new()).await?;
     let mut report = Report::default();
 
     for service in stack.services.all() {
@@ -32,11 +62,11 @@ async fn main() -> anyhow::Result<()> {
     }
     let pipeline = Pipeline::new(&stack.services);
     pipeline.warm_up().await?;
-    let joined = pipeline.join(arguments.samples).await?;
+    let joined = pipeline.join(samples).await?;
     report.latency("POST /members answered → 1,000 points at point", &joined.at_point);
     report.latency("POST /members answered → 1,000 points at mypage", &joined.at_mypage);
     report.latency("POST /members itself", &joined.answered);
-    let changed = pipeline.change_points(arguments.samples).await?;
+    let changed = pipeline.change_points(samples).await?;
     report.latency("PATCH /points answered → shown by mypage", &changed.at_mypage);
     report.latency("PATCH /points itself", &changed.answered);
     for service in stack.services.all() {
@@ -47,6 +77,17 @@ async fn main() -> anyhow::Result<()> {
     }
 
     stack.stop().await;
+    report.print();
+    Ok(())
+}
+
+async fn sms(messages: u32, latency_ms: u32) -> anyhow::Result<()> {
+    let latency = ("message".to_owned(), "SMS_LATENCY_MS".to_owned(), latency_ms.to_string());
+    let stack = durable_stack(vec![latency]).await?;
+    let worked_off = backlog::work_off(&stack, messages).await?;
+    stack.stop().await;
+    let mut report = Report::default();
+    report.backlog(latency_ms, &worked_off);
     report.print();
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::backlog::WorkedOff;
 use crate::pipeline::Latencies;
 
 /// Collects rows and prints them as Markdown, so that they can be pasted into a document.
@@ -10,6 +11,7 @@ use crate::pipeline::Latencies;
 pub struct Report {
     latencies: Vec<String>,
     processes: Vec<String>,
+    backlogs: Vec<String>,
 }
 
 impl Report {
@@ -36,13 +38,40 @@ impl Report {
         self.processes.push(format!("| {service} | ready after | {} ms |", time.as_millis()));
     }
 
+    /// A row of what working off a queue took.
+    pub fn backlog(&mut self, latency_ms: u32, worked_off: &WorkedOff) {
+        let WorkedOff { messages, time, rates, memory } = worked_off;
+        // The last look is at a queue that has run dry.
+        let steady = rates.get(..rates.len().saturating_sub(1)).unwrap_or_default();
+        let slowest = steady.iter().copied().fold(f64::INFINITY, f64::min);
+        let fastest = steady.iter().copied().fold(0.0, f64::max);
+        self.backlogs.push(format!(
+            "| {messages} | {latency_ms} ms | {:.0} s | {:.0} | {slowest:.0} | {fastest:.0} | {} MiB |",
+            time.as_secs_f64(),
+            f64::from(*messages) / time.as_secs_f64(),
+            memory / (1 << 20),
+        ));
+    }
+
     /// Prints what was collected.
     pub fn print(&self) {
-        println!("\n{}\n", machine());
-        println!("| milliseconds | samples | p50 | p95 | p99 | max |\n|---|---|---|---|---|---|");
-        println!("{}\n", self.latencies.join("\n"));
-        println!("| service | what | figure |\n|---|---|---|");
-        println!("{}", self.processes.join("\n"));
+        println!("\n{}", machine());
+        for (head, rows) in [
+            (
+                "| milliseconds | samples | p50 | p95 | p99 | max |\n|---|---|---|---|---|---|",
+                &self.latencies,
+            ),
+            ("| service | what | figure |\n|---|---|---|", &self.processes),
+            (
+                "| messages | gateway | time | a second | slowest 5 s | fastest 5 s | most memory |\n\
+                 |---|---|---|---|---|---|---|",
+                &self.backlogs,
+            ),
+        ] {
+            if !rows.is_empty() {
+                println!("\n{head}\n{}", rows.join("\n"));
+            }
+        }
     }
 }
 

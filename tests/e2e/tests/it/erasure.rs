@@ -28,8 +28,12 @@ fn of_a_withdrawn_person_neither_phone_number_nor_nickname_is_anywhere() {
         let properties = vec![("log.cleaner.backoff.ms".to_owned(), "200".to_owned())];
         let kafka =
             Kafka::start(KafkaOptions { properties, ..Default::default() }).await.expect("Kafka starts");
-        let env = SERVICES.map(|service| (service, "RUST_LOG", "trace".to_owned()));
-        let options = WorldOptions { brokers: Some(kafka.brokers()), env: env.into(), ..Default::default() };
+        let mut env: Vec<_> = SERVICES.map(|service| (service, "RUST_LOG", "trace".to_owned())).into();
+        // What the spending guard counts outlives the withdrawal.
+        for limit in ["SMS_LIMIT_PER_NUMBER", "SMS_LIMIT_PER_PREFIX", "SMS_LIMIT_PER_MINUTE"] {
+            env.push(("message", limit, "100".to_owned()));
+        }
+        let options = WorldOptions { brokers: Some(kafka.brokers()), env, ..Default::default() };
         let world = World::start_with(options).await;
         world.services.wait_until_consuming().await.expect("events flow");
         world.topics.configure("member", &COMPACTED_SOON).await;

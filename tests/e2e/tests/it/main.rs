@@ -6,6 +6,7 @@ mod crashes;
 mod erasure;
 mod faults;
 mod memberships;
+mod notifications;
 mod outages;
 mod parked;
 mod poison;
