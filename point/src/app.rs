@@ -12,6 +12,7 @@ use sqlx::migrate::Migrator;
 use crate::config::Config;
 use crate::http::{self, State};
 use crate::policy::Policies;
+use crate::usecase::expire_points::expire_forever;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -26,8 +27,17 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     }
     let delivery = Delivery::new(&runtime, config.kafka);
     let relay = delivery.publish();
-    delivery.subscribe(&[Topic::Member], vec![relay.clone()], Policies);
-    let state = State { pool: runtime.pool, relay, clock: Utc::now, forfeit_delay };
+    let terms = config.terms.terms();
+    delivery.subscribe(&[Topic::Member], vec![relay.clone()], Policies { validity: terms.validity });
+    let (pool, expiry_relay) = (runtime.pool.clone(), relay.clone());
+    runtime.supervisor.spawn("point-expiry", move |token| {
+        let (pool, relay) = (pool.clone(), expiry_relay.clone());
+        async move {
+            let expired = token.run_until_cancelled(expire_forever(&pool, &relay, Utc::now)).await;
+            Ok(expired.unwrap_or(Ok(()))?)
+        }
+    });
+    let state = State { pool: runtime.pool, relay, clock: Utc::now, terms, forfeit_delay };
     Ok(App { public: http::public(state.clone()), internal: http::internal(state), migrators: migrators() })
 }
 
@@ -35,12 +45,8 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
 ///
 /// # Errors
 /// When the database or the output fails.
-pub async fn perform(
-    command: DeliveryCommand,
-    _config: Config,
-    runtime: Runtime,
-) -> anyhow::Result<ExitCode> {
-    command.run(&runtime.pool, Policies).await
+pub async fn perform(command: DeliveryCommand, config: Config, runtime: Runtime) -> anyhow::Result<ExitCode> {
+    command.run(&runtime.pool, Policies { validity: config.terms.terms().validity }).await
 }
 
 /// What has to be in the schema.

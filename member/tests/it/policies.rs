@@ -109,6 +109,9 @@ async fn other_messages_and_events_change_nothing() {
         remain_point: 1,
         entry_type: "EARN".to_owned(),
         occurred_at: chrono::Utc::now(),
+        transaction_id: None,
+        reference: None,
+        lots: None,
     };
     for event in [
         message_sent_of(MessageKind::Unknown, 1, membership_id),

@@ -128,6 +128,8 @@ async fn the_withdrawal_of_somebody_unknown_and_other_events_change_nothing() {
         amount: 0,
         remain_point: 0,
         occurred_at: chrono::Utc::now(),
+        transaction_id: None,
+        lots: None,
     });
     assert_eq!(service.handle(1, withdrawn(1, membership())).await, Outcome::AlreadyApplied);
     for event in [forfeited, Event::Unknown] {

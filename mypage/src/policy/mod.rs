@@ -1,7 +1,10 @@
 //! What my page does when something happens elsewhere: it shows it, if it is newer.
 
 use shared_events::delivery::{EventHandler, HandlerError, Outcome};
-use shared_events::event::{MemberJoined, MemberStatusChanged, PointsEarned, PointsForfeited, PointsUsed};
+use shared_events::event::{
+    MemberJoined, MemberStatusChanged, PointsAdjusted, PointsEarned, PointsExpired, PointsForfeited,
+    PointsRestored, PointsUsed,
+};
 use shared_events::{Envelope, Event};
 use sqlx::PgConnection;
 
@@ -29,7 +32,10 @@ impl EventHandler for Policies {
             }
             Event::PointsEarned(PointsEarned { membership_id, remain_point, .. })
             | Event::PointsUsed(PointsUsed { membership_id, remain_point, .. })
-            | Event::PointsForfeited(PointsForfeited { membership_id, remain_point, .. }) => {
+            | Event::PointsForfeited(PointsForfeited { membership_id, remain_point, .. })
+            | Event::PointsExpired(PointsExpired { membership_id, remain_point, .. })
+            | Event::PointsRestored(PointsRestored { membership_id, remain_point, .. })
+            | Event::PointsAdjusted(PointsAdjusted { membership_id, remain_point, .. }) => {
                 pages::put_balance_in_tx(tx, member_id, membership_id, remain_point, version).await?
             }
             _ => return Ok(Outcome::Ignored),

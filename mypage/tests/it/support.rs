@@ -120,6 +120,9 @@ impl Membership {
             remain_point,
             entry_type: "EARN".to_owned(),
             occurred_at: now(),
+            transaction_id: None,
+            reference: None,
+            lots: None,
         };
         self.record("/point", "PointsEarned", version, Event::PointsEarned(event))
     }
@@ -131,6 +134,9 @@ impl Membership {
             amount: 1,
             remain_point,
             occurred_at: now(),
+            transaction_id: None,
+            reference: None,
+            lots: None,
         };
         self.record("/point", "PointsUsed", version, Event::PointsUsed(event))
     }
@@ -142,6 +148,8 @@ impl Membership {
             amount,
             remain_point: 0,
             occurred_at: now(),
+            transaction_id: None,
+            lots: None,
         };
         self.record("/point", "PointsForfeited", version, Event::PointsForfeited(event))
     }

@@ -1,11 +1,13 @@
 //! A membership's point account and what may happen to it.
 
+use chrono::{DateTime, Utc};
 use shared_events::event::MemberStatus;
 use shared_events::{MemberId, MembershipId};
 
 use super::change::PointChange;
-use super::entry::{EntryType, LedgerEntry};
-use super::points::{PointOverflow, Points};
+use super::entry::{Booking, EntryType, LotChange, LotId, NewLot, TransactionId};
+use super::lot::Lots;
+use super::points::Points;
 
 /// An account: open from the first event of its membership until the forfeiture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,12 +16,14 @@ pub struct Account {
     pub member_id: MemberId,
     /// Which membership of that id.
     pub membership_id: MembershipId,
-    /// The balance: the sum of the ledger's entries.
+    /// The balance: the sum of the ledger's entries, and of what is left of the lots.
     pub balance: Points,
     /// Counts up with every change that is published, across the accounts of a memberId.
     pub version: i64,
     /// Open or closed.
     pub state: AccountState,
+    /// The lots that have points left.
+    pub lots: Lots,
 }
 
 /// Whether an account is open.
@@ -58,7 +62,7 @@ pub enum ChangeRefused {
         /// The balance.
         remaining: Points,
     },
-    /// An earning that would take the balance above 2^53−1.
+    /// Points that would take the balance above 2^53−1.
     #[error("the balance would be too large")]
     BalanceOverflow,
 }
@@ -66,7 +70,7 @@ pub enum ChangeRefused {
 impl Account {
     /// A new account with nothing on it.
     #[must_use]
-    pub const fn open(
+    pub fn open(
         member_id: MemberId,
         membership_id: MembershipId,
         member_status: MemberStatus,
@@ -74,15 +78,15 @@ impl Account {
         version: i64,
     ) -> Self {
         let state = AccountState::Open { member_status, member_version, signup_granted: false };
-        Self { member_id, membership_id, balance: Points::ZERO, version, state }
+        Self { member_id, membership_id, balance: Points::ZERO, version, state, lots: Lots::default() }
     }
 
     /// The account of a membership that ended before anything was heard of it: closed from the start, so that
     /// nothing that arrives later can open one.
     #[must_use]
-    pub const fn never_opened(member_id: MemberId, membership_id: MembershipId, version: i64) -> Self {
+    pub fn never_opened(member_id: MemberId, membership_id: MembershipId, version: i64) -> Self {
         let state = AccountState::Closed { forfeited: Points::ZERO };
-        Self { member_id, membership_id, balance: Points::ZERO, version, state }
+        Self { member_id, membership_id, balance: Points::ZERO, version, state, lots: Lots::default() }
     }
 
     /// What was forfeited at the closing; nothing while the account is open.
@@ -94,11 +98,16 @@ impl Account {
         }
     }
 
-    /// Earns or uses points.
+    /// Earns or uses points; what is earned is valid until `expires_at`.
     ///
     /// # Errors
     /// [`ChangeRefused`]
-    pub fn change(&mut self, change: PointChange) -> Result<LedgerEntry, ChangeRefused> {
+    pub fn change(
+        &mut self,
+        change: PointChange,
+        now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Result<Booking, ChangeRefused> {
         match self.state {
             AccountState::Closed { .. } => return Err(ChangeRefused::Closed),
             AccountState::Open { member_status, .. } if member_status != MemberStatus::Normal => {
@@ -107,12 +116,27 @@ impl Account {
             AccountState::Open { .. } => {}
         }
         match change {
-            PointChange::Earn(amount) => {
-                self.credit(EntryType::Earn, amount).map_err(|PointOverflow| ChangeRefused::BalanceOverflow)
-            }
-            PointChange::Use(amount) => self.debit(EntryType::Use, amount).map_err(|PointOverflow| {
-                ChangeRefused::InsufficientPoints { asked: amount, remaining: self.balance }
-            }),
+            PointChange::Earn(amount) => self.credit(EntryType::Earn, amount, now, expires_at),
+            PointChange::Use(amount) => self.debit(EntryType::Use, amount),
+        }
+    }
+
+    /// Puts a balance right, whatever the member's status: positive makes a lot, negative burns.
+    ///
+    /// # Errors
+    /// [`ChangeRefused`]
+    pub fn adjust(
+        &mut self,
+        change: PointChange,
+        now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Result<Booking, ChangeRefused> {
+        if let AccountState::Closed { .. } = self.state {
+            return Err(ChangeRefused::Closed);
+        }
+        match change {
+            PointChange::Earn(amount) => self.credit(EntryType::Adjust, amount, now, expires_at),
+            PointChange::Use(amount) => self.debit(EntryType::Adjust, amount),
         }
     }
 
@@ -129,7 +153,7 @@ impl Account {
     }
 
     /// Grants the sign-up points to a NORMAL member that never had them.
-    pub fn grant_signup(&mut self) -> Option<LedgerEntry> {
+    pub fn grant_signup(&mut self, now: DateTime<Utc>, expires_at: DateTime<Utc>) -> Option<Booking> {
         let AccountState::Open { member_status: MemberStatus::Normal, signup_granted, .. } = &mut self.state
         else {
             return None;
@@ -137,12 +161,21 @@ impl Account {
         if std::mem::replace(signup_granted, true) {
             return None;
         }
-        let granted = self.credit(EntryType::Signup, Points::SIGNUP);
-        Some(
-            granted.expect(
-                "only NORMAL members earn and they are granted in the same step, so the balance is 0",
-            ),
-        )
+        // An operator's adjustment may have come first; no balance that is near the limit is from those.
+        self.credit(EntryType::Signup, Points::SIGNUP, now, expires_at).ok()
+    }
+
+    /// Takes what is no longer valid. `None` when nothing is due.
+    pub fn expire(&mut self, now: DateTime<Utc>) -> Option<Booking> {
+        let changes = self.lots.expire(now);
+        (!changes.is_empty()).then(|| self.book(EntryType::Expire, None, changes, Vec::new()))
+    }
+
+    /// How many points may be used now: what is no longer valid does not count, whether or not it was taken yet.
+    #[must_use]
+    pub fn usable(&self, now: DateTime<Utc>) -> i64 {
+        let expired = self.lots.iter().take_while(|lot| !lot.is_valid(now));
+        self.balance.get() - expired.map(|lot| lot.remaining.get()).sum::<i64>()
     }
 
     /// Closes the account. What is left is forfeited; with nothing left there is no entry.
@@ -152,52 +185,90 @@ impl Account {
             return None;
         }
         let forfeited = self.balance;
-        let entry = (forfeited > Points::ZERO).then_some(LedgerEntry {
-            entry_type: EntryType::Forfeit,
-            amount: forfeited,
-            balance_after: Points::ZERO,
-        });
+        let lot_changes = self.lots.burn_all();
         self.balance = Points::ZERO;
         self.version += 1;
+        let booking = (forfeited > Points::ZERO).then(|| Booking {
+            entry_type: EntryType::Forfeit,
+            amount: -forfeited.get(),
+            balance_after: Points::ZERO,
+            refers_to: None,
+            lot_changes,
+            new_lots: Vec::new(),
+        });
         self.state = AccountState::Closed { forfeited };
-        Some(Forfeiture { forfeited, entry })
+        Some(Forfeiture { forfeited, booking })
     }
 
-    fn credit(&mut self, entry_type: EntryType, amount: Points) -> Result<LedgerEntry, PointOverflow> {
-        self.book(entry_type, amount, self.balance.checked_add(amount)?)
+    /// Takes in the ids that the lots of a booking got when it was stored.
+    pub fn add_stored(&mut self, new_lots: &[NewLot], lot_ids: &[LotId]) {
+        for (new, lot_id) in new_lots.iter().zip(lot_ids) {
+            self.lots.give_back(LotChange {
+                lot_id: *lot_id,
+                amount: new.amount.get(),
+                expires_at: new.expires_at,
+            });
+        }
     }
 
-    fn debit(&mut self, entry_type: EntryType, amount: Points) -> Result<LedgerEntry, PointOverflow> {
-        self.book(entry_type, amount, self.balance.checked_sub(amount)?)
-    }
-
-    fn book(
+    fn credit(
         &mut self,
         entry_type: EntryType,
         amount: Points,
-        balance_after: Points,
-    ) -> Result<LedgerEntry, PointOverflow> {
-        self.balance = balance_after;
+        now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Result<Booking, ChangeRefused> {
+        self.balance.checked_add(amount).map_err(|_| ChangeRefused::BalanceOverflow)?;
+        let lot = NewLot { amount, earned_at: now, expires_at, replaces: None };
+        Ok(self.book(entry_type, None, Vec::new(), vec![lot]))
+    }
+
+    fn debit(&mut self, entry_type: EntryType, amount: Points) -> Result<Booking, ChangeRefused> {
+        let remaining = self.balance;
+        let changes = self.lots.burn(amount, None);
+        let changes = changes.ok_or(ChangeRefused::InsufficientPoints { asked: amount, remaining })?;
+        Ok(self.book(entry_type, None, changes, Vec::new()))
+    }
+
+    /// Changes the balance by what became of the lots.
+    pub(super) fn book(
+        &mut self,
+        entry_type: EntryType,
+        refers_to: Option<TransactionId>,
+        lot_changes: Vec<LotChange>,
+        new_lots: Vec<NewLot>,
+    ) -> Booking {
+        let changed: i64 = lot_changes.iter().map(|change| change.amount).sum();
+        let amount = changed + new_lots.iter().map(|lot| lot.amount.get()).sum::<i64>();
+        let balance_after = Points::try_from(self.balance.get() + amount);
+        self.balance =
+            balance_after.expect("the lots have no more than the balance, and a credit was checked");
         self.version += 1;
-        Ok(LedgerEntry { entry_type, amount, balance_after })
+        Booking { entry_type, amount, balance_after: self.balance, refers_to, lot_changes, new_lots }
     }
 }
 
-/// A closing, and the ledger entry for what was left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A closing, and what is written down of what was left.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forfeiture {
     /// What was forfeited, possibly nothing.
     pub forfeited: Points,
     /// The entry for it.
-    pub entry: Option<LedgerEntry>,
+    pub booking: Option<Booking>,
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use chrono::TimeDelta;
     use uuid::Uuid;
 
     use super::*;
+
+    const NEVER: DateTime<Utc> = DateTime::<Utc>::MAX_UTC;
+
+    fn now() -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH
+    }
 
     fn account(member_status: MemberStatus) -> Account {
         let member_id = MemberId::try_from(1).unwrap();
@@ -208,13 +279,22 @@ mod tests {
         number.try_into().unwrap()
     }
 
+    /// Changes an account, and lets its new lots have ids from 100 on by the version.
+    fn change(account: &mut Account, require_point: i64) -> Result<Booking, ChangeRefused> {
+        let change = PointChange::from_require_point(require_point).unwrap();
+        let booking = account.change(change, now(), NEVER)?;
+        account.add_stored(&booking.new_lots, &[100 + account.version]);
+        Ok(booking)
+    }
+
     #[test]
     fn the_signup_points_are_granted_once_and_only_to_a_normal_member() {
         let mut account = account(MemberStatus::Ready);
-        assert_eq!(account.grant_signup(), None);
+        assert_eq!(account.grant_signup(now(), NEVER), None);
         assert!(account.follow_member(MemberStatus::Normal, 2));
-        assert_eq!(account.grant_signup().unwrap().balance_after, points(1_000));
-        assert_eq!(account.grant_signup(), None);
+        let booking = account.grant_signup(now(), NEVER).unwrap();
+        assert_eq!((booking.amount, booking.balance_after), (1_000, points(1_000)));
+        assert_eq!(account.grant_signup(now(), NEVER), None);
         assert_eq!(account.balance, points(1_000));
     }
 
@@ -222,50 +302,70 @@ mod tests {
     fn a_status_that_is_not_newer_changes_nothing() {
         let mut account = account(MemberStatus::Normal);
         assert!(!account.follow_member(MemberStatus::Ready, 1));
-        assert!(account.change(PointChange::Earn(points(1))).is_ok());
+        assert!(change(&mut account, 1).is_ok());
     }
 
     #[test]
-    fn only_normal_members_earn_and_use() {
+    fn only_normal_members_earn_and_use_and_any_balance_can_be_adjusted() {
         for status in [MemberStatus::Ready, MemberStatus::Abnormal] {
-            for change in [PointChange::Earn(points(1)), PointChange::Use(points(1))] {
-                let mut account = account(status);
-                assert_eq!(account.change(change), Err(ChangeRefused::MemberNotNormal(status)));
+            let mut account = account(status);
+            for require_point in [1, -1] {
+                assert_eq!(change(&mut account, require_point), Err(ChangeRefused::MemberNotNormal(status)));
             }
+            let booking = account.adjust(PointChange::Earn(points(5)), now(), NEVER).unwrap();
+            account.add_stored(&booking.new_lots, &[1]);
+            assert_eq!(account.adjust(PointChange::Use(points(5)), now(), NEVER).unwrap().amount, -5);
+            assert!(account.adjust(PointChange::Use(points(1)), now(), NEVER).is_err());
         }
     }
 
     #[test]
     fn using_more_than_remains_is_refused_and_using_all_is_not() {
         let mut account = account(MemberStatus::Normal);
-        account.change(PointChange::Earn(points(10))).unwrap();
+        change(&mut account, 10).unwrap();
         assert_eq!(
-            account.change(PointChange::Use(points(11))),
+            change(&mut account, -11),
             Err(ChangeRefused::InsufficientPoints { asked: points(11), remaining: points(10) })
         );
-        assert_eq!(account.change(PointChange::Use(points(10))).unwrap().balance_after, Points::ZERO);
+        assert_eq!(change(&mut account, -10).unwrap().balance_after, Points::ZERO);
     }
 
     #[test]
     fn the_balance_cannot_pass_2_to_the_53_minus_1() {
         let mut account = account(MemberStatus::Normal);
-        account.change(PointChange::Earn(Points::MAX)).unwrap();
-        assert_eq!(account.change(PointChange::Earn(points(1))), Err(ChangeRefused::BalanceOverflow));
+        change(&mut account, Points::MAX.get()).unwrap();
+        assert_eq!(change(&mut account, 1), Err(ChangeRefused::BalanceOverflow));
         assert_eq!(account.balance, Points::MAX);
+    }
+
+    #[test]
+    fn points_are_taken_at_the_very_moment_they_expire_and_do_not_count_from_then_on() {
+        let mut account = account(MemberStatus::Normal);
+        let end = now() + TimeDelta::seconds(1);
+        for (lot_id, expires_at) in [(1, end), (2, NEVER)] {
+            let booking = account.change(PointChange::Earn(points(7)), now(), expires_at).unwrap();
+            account.add_stored(&booking.new_lots, &[lot_id]);
+        }
+        assert_eq!((account.usable(now()), account.expire(now())), (14, None));
+        assert_eq!(account.usable(end), 7);
+        let booking = account.expire(end).unwrap();
+        assert_eq!((booking.entry_type, booking.amount), (EntryType::Expire, -7));
+        assert_eq!((account.balance, account.usable(end), account.expire(end)), (points(7), 7, None));
     }
 
     #[test]
     fn a_closed_account_absorbs_everything() {
         let mut account = account(MemberStatus::Normal);
-        account.change(PointChange::Earn(points(7))).unwrap();
+        change(&mut account, 7).unwrap();
         let forfeiture = account.forfeit().unwrap();
         assert_eq!(forfeiture.forfeited, points(7));
         let closed = account.clone();
         assert_eq!(account.forfeit(), None);
         assert_eq!(account.forfeited(), points(7));
-        assert_eq!(account.change(PointChange::Earn(points(1))), Err(ChangeRefused::Closed));
+        assert_eq!(change(&mut account, 1), Err(ChangeRefused::Closed));
+        assert_eq!(account.adjust(PointChange::Earn(points(1)), now(), NEVER), Err(ChangeRefused::Closed));
         assert!(!account.follow_member(MemberStatus::Normal, 9));
-        assert_eq!(account.grant_signup(), None);
+        assert_eq!((account.grant_signup(now(), NEVER), account.expire(NEVER)), (None, None));
         assert_eq!(account, closed);
     }
 
@@ -273,33 +373,7 @@ mod tests {
     fn nothing_left_is_forfeited_without_an_entry() {
         assert_eq!(
             account(MemberStatus::Abnormal).forfeit(),
-            Some(Forfeiture { forfeited: Points::ZERO, entry: None })
+            Some(Forfeiture { forfeited: Points::ZERO, booking: None })
         );
-    }
-
-    proptest! {
-        #[test]
-        fn the_balance_is_the_sum_of_the_entries_and_each_entry_raises_the_version(
-            changes in prop::collection::vec(-2_000_i64..2_000, 0..60),
-        ) {
-            let mut account = account(MemberStatus::Normal);
-            let mut sum = account.grant_signup().unwrap().signed_amount();
-            for require_point in changes {
-                let before = account.clone();
-                match PointChange::from_require_point(require_point).map(|change| account.change(change)) {
-                    Ok(Ok(entry)) => {
-                        sum += entry.signed_amount();
-                        prop_assert_eq!(entry.signed_amount(), require_point);
-                        prop_assert_eq!(entry.balance_after, account.balance);
-                        prop_assert_eq!(account.version, before.version + 1);
-                    }
-                    Ok(Err(_)) | Err(_) => prop_assert_eq!(&account, &before),
-                }
-                prop_assert_eq!(account.balance.get(), sum);
-            }
-            let forfeiture = account.forfeit().unwrap();
-            prop_assert_eq!(forfeiture.forfeited.get(), sum);
-            prop_assert_eq!(sum + forfeiture.entry.map_or(0, |entry| entry.signed_amount()), 0);
-        }
     }
 }

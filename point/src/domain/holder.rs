@@ -25,7 +25,7 @@ impl Holder {
     }
 
     /// Opens the account of a newer membership. The account before it is closed.
-    pub const fn open(
+    pub fn open(
         &mut self,
         membership_id: MembershipId,
         member_status: MemberStatus,
@@ -41,7 +41,7 @@ impl Holder {
     }
 
     /// Closes the account of a membership that was never heard of: a change of its own, so it takes a version.
-    pub const fn close_unheard(&mut self, membership_id: MembershipId) -> Account {
+    pub fn close_unheard(&mut self, membership_id: MembershipId) -> Account {
         self.last_version += 1;
         Account::never_opened(self.member_id, membership_id, self.last_version)
     }
@@ -49,6 +49,7 @@ impl Holder {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
     use uuid::Uuid;
 
     use super::*;
@@ -66,12 +67,12 @@ mod tests {
     fn versions_go_on_from_one_account_to_the_next() {
         let mut holder = holder();
         let mut former = holder.open(membership(), MemberStatus::Normal, 2);
-        former.grant_signup().unwrap();
+        former.grant_signup(DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH).unwrap();
         former.forfeit().unwrap();
         holder.go_on_from(&former);
         let unheard = holder.close_unheard(membership());
         let mut current = holder.open(membership(), MemberStatus::Normal, 8);
-        current.grant_signup().unwrap();
+        current.grant_signup(DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH).unwrap();
         assert_eq!((former.version, unheard.version, current.version), (2, 3, 4));
     }
 

@@ -6,9 +6,10 @@ use chassis::{FieldError, Problem};
 use shared_events::event::MemberStatus;
 
 use super::points::member_status;
-use crate::domain::{Account, ChangeRefused, PointChange};
-use crate::usecase::change_points::ChangePointsError;
+use crate::domain::{Account, CancelRefused, ChangeRefused, PointChange};
+use crate::store::ledger::AppendError;
 use crate::usecase::forfeit_points::ForfeitError;
+use crate::usecase::transact::TransactError;
 
 /// A READY member is usually NORMAL within a second.
 const READY_RETRY: Duration = Duration::from_secs(1);
@@ -17,15 +18,37 @@ pub(super) fn account_not_found() -> Problem {
     Problem::not_found("account-not-found", "There is no point account of this member.")
 }
 
-pub(super) fn change_refused(error: ChangePointsError, change: PointChange) -> Problem {
+pub(super) fn transaction_not_found() -> Problem {
+    Problem::not_found("transaction-not-found", "The account has no such transaction.")
+}
+
+/// As [`not_transacted`], for `PATCH`, whose field is called otherwise and told back.
+pub(super) fn not_patched(error: TransactError, change: PointChange) -> Problem {
+    let pointer = "/requirePoint";
     match error {
-        ChangePointsError::NotFound => account_not_found(),
-        ChangePointsError::Refused { account, reason } => refused(&account, reason, change),
-        ChangePointsError::Database(error) => error.into(),
+        TransactError::Refused { account, reason } => {
+            refused(&account, reason, pointer).with_member("requirePoint", change.require_point())
+        }
+        other => not_transacted(other),
     }
 }
 
-fn refused(account: &Account, reason: ChangeRefused, change: PointChange) -> Problem {
+pub(super) fn not_transacted(error: TransactError) -> Problem {
+    match error {
+        TransactError::NotFound => account_not_found(),
+        TransactError::TransactionNotFound => transaction_not_found(),
+        TransactError::Refused { account, reason } => refused(&account, reason, "/amount"),
+        TransactError::CancelRefused { account, reason } => cancel_refused(&account, reason),
+        TransactError::ReferenceTaken => {
+            let detail = "A transaction of this type has this reference already.";
+            Problem::conflict("reference-taken", detail)
+                .with_errors(vec![FieldError::new("/reference", detail)])
+        }
+        TransactError::Database(error) => error.into(),
+    }
+}
+
+fn refused(account: &Account, reason: ChangeRefused, pointer: &str) -> Problem {
     let problem = match reason {
         ChangeRefused::Closed => return account_not_found(),
         ChangeRefused::MemberNotNormal(status) => {
@@ -40,13 +63,40 @@ fn refused(account: &Account, reason: ChangeRefused, change: PointChange) -> Pro
             Problem::unprocessable("insufficient-points", format!("{reason}."))
         }
         ChangeRefused::BalanceOverflow => {
-            Problem::invalid_request(vec![FieldError::new("/requirePoint", reason.to_string())])
+            Problem::invalid_request(vec![FieldError::new(pointer, reason.to_string())])
         }
     };
+    with_balance(problem, account)
+}
+
+fn cancel_refused(account: &Account, reason: CancelRefused) -> Problem {
+    let problem = match reason {
+        CancelRefused::Closed => return account_not_found(),
+        CancelRefused::NotCancellable(_) => Problem::unprocessable(
+            "not-cancellable",
+            "Only a transaction of type EARN or USE can be cancelled.",
+        ),
+        CancelRefused::AlreadyCancelled => {
+            Problem::conflict("already-cancelled", "All of the transaction is cancelled already.")
+        }
+        CancelRefused::ExceedsRest { rest } => {
+            Problem::invalid_request(vec![FieldError::new("/amount", format!("{reason}"))])
+                .with_member("cancellablePoint", rest.get())
+        }
+        CancelRefused::PointsSpent { shortfall } => {
+            Problem::unprocessable("points-spent", format!("{reason}.")).with_member("shortfall", shortfall)
+        }
+        CancelRefused::BalanceOverflow => {
+            Problem::invalid_request(vec![FieldError::new("/amount", reason.to_string())])
+        }
+    };
+    with_balance(problem, account)
+}
+
+fn with_balance(problem: Problem, account: &Account) -> Problem {
     problem
         .with_member("memberStatus", member_status(account))
         .with_member("remainPoint", account.balance.get())
-        .with_member("requirePoint", change.require_point())
 }
 
 impl From<ForfeitError> for Problem {
@@ -55,7 +105,10 @@ impl From<ForfeitError> for Problem {
             ForfeitError::OtherMember => {
                 Self::conflict("membership-of-other-member", "The membership belongs to another member.")
             }
-            ForfeitError::Database(error) => error.into(),
+            ForfeitError::Database(error) | ForfeitError::Append(AppendError::Database(error)) => {
+                error.into()
+            }
+            ForfeitError::Append(error @ AppendError::ReferenceTaken) => Self::internal(&error),
         }
     }
 }

@@ -1,11 +1,15 @@
 //! The HTTP interface.
 
+mod adjustments;
+mod cancellations;
+mod command;
 mod error;
 mod forfeitures;
 mod points;
+mod transactions;
 
 use axum::Router;
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
 use chassis::RequestContext;
 use chrono::{DateTime, Utc};
 use shared_events::Provenance;
@@ -13,6 +17,7 @@ use shared_events::delivery::Wake;
 use sqlx::PgPool;
 
 use crate::fault::Delay;
+use crate::usecase::transact::Terms;
 
 /// What the handlers need.
 #[derive(Clone, Debug)]
@@ -23,13 +28,21 @@ pub struct State {
     pub relay: Wake,
     /// What time it is.
     pub clock: fn() -> DateTime<Utc>,
+    /// The programme's terms.
+    pub terms: Terms,
     /// Slows forfeitures down, for drills.
     pub forfeit_delay: Option<Delay>,
 }
 
 /// Routes for clients.
 pub fn public(state: State) -> Router {
-    Router::new().route("/points/{memberId}", get(points::get).patch(points::patch)).with_state(state)
+    Router::new()
+        .route("/points/{memberId}", get(points::get).patch(points::patch))
+        .route("/points/{memberId}/transactions", get(transactions::list).post(transactions::post))
+        .route("/points/{memberId}/transactions/{transactionId}", get(transactions::get))
+        .route("/points/{memberId}/transactions/{transactionId}/cancellation", post(cancellations::post))
+        .route("/points/{memberId}/adjustments", post(adjustments::post))
+        .with_state(state)
 }
 
 /// Routes for the other services.

@@ -5,15 +5,20 @@ use chassis::extract::{Json, Path};
 use chassis::hal::{BaseUrl, Resource};
 use chassis::wire::Integer;
 use chassis::{FieldError, Problem, RequestContext};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use shared_events::MemberId;
 use shared_events::event::MemberStatus;
 
-use super::error::account_not_found;
+use super::error::{account_not_found, not_patched};
 use super::{State, provenance};
 use crate::domain::{Account, AccountState, PointChange};
-use crate::store::accounts;
-use crate::usecase::change_points::change_points;
+use crate::store::ledger::Remarks;
+use crate::store::lots;
+use crate::usecase::transact::{Command, Request, transact};
+
+/// What is meant by soon.
+const EXPIRING_SOON: TimeDelta = TimeDelta::days(30);
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -24,20 +29,38 @@ pub(super) struct Point {
     require_point: Option<i64>,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Balance {
+    #[serde(flatten)]
+    point: Point,
+    /// Soonest first.
+    expirations: Vec<Expiration>,
+    /// How many points expire within 30 days.
+    expiring_soon: i64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Expiration {
+    points: i64,
+    expires_at: DateTime<Utc>,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Patch {
     require_point: Integer,
 }
 
-fn resource(base: &BaseUrl, account: &Account, require_point: Option<i64>) -> Resource<Point> {
+fn resource(
+    base: &BaseUrl,
+    account: &Account,
+    remain_point: i64,
+    require_point: Option<i64>,
+) -> Resource<Point> {
     let member_id = account.member_id;
-    let body = Point {
-        member_id,
-        member_status: member_status(account),
-        remain_point: account.balance.get(),
-        require_point,
-    };
+    let body = Point { member_id, member_status: member_status(account), remain_point, require_point };
     Resource::new("point", base.href(format_args!("/points/{member_id}")), body)
 }
 
@@ -48,15 +71,32 @@ pub(super) fn member_status(account: &Account) -> Option<MemberStatus> {
     }
 }
 
+/// The balance, and what of it expires when.
 pub(super) async fn get(
     extract::State(state): extract::State<State>,
     _context: RequestContext,
     base: BaseUrl,
     Path(member_id): Path<MemberId>,
-) -> Result<Resource<Point>, Problem> {
-    let mut connection = state.pool.acquire().await?;
-    let account = accounts::find_open(&mut connection, member_id).await?;
-    account.map(|account| resource(&base, &account, None)).ok_or_else(account_not_found)
+) -> Result<Resource<Balance>, Problem> {
+    let now = (state.clock)();
+    let account = lots::find_account(&state.pool, member_id).await?.ok_or_else(account_not_found)?;
+    let soon = now + EXPIRING_SOON;
+    let mut expirations: Vec<Expiration> = Vec::new();
+    for lot in account.lots.iter().filter(|lot| lot.is_valid(now)) {
+        match expirations.last_mut().filter(|last| last.expires_at == lot.expires_at) {
+            Some(last) => last.points += lot.remaining.get(),
+            None => expirations.push(Expiration { points: lot.remaining.get(), expires_at: lot.expires_at }),
+        }
+    }
+    let expiring_soon = expirations.iter().filter(|it| it.expires_at <= soon).map(|it| it.points).sum();
+    let point = Point {
+        member_id,
+        member_status: member_status(&account),
+        remain_point: account.usable(now),
+        require_point: None,
+    };
+    let balance = Balance { point, expirations, expiring_soon };
+    Ok(Resource::new("point", base.href(format_args!("/points/{member_id}")), balance))
 }
 
 pub(super) async fn patch(
@@ -71,8 +111,10 @@ pub(super) async fn patch(
             .with_member("requirePoint", require_point)
     })?;
     let now = (state.clock)();
-    let account = change_points(&state.pool, &state.relay, member_id, change, &provenance(&context), now)
+    let command = Command::Change(change, None);
+    let request = Request { member_id, command, remarks: Remarks::default(), is_dry_run: false };
+    let done = transact(&state.pool, &state.relay, &state.terms, request, &provenance(&context), now)
         .await
-        .map_err(|error| super::error::change_refused(error, change))?;
-    Ok(resource(&base, &account, Some(require_point.0)))
+        .map_err(|error| not_patched(error, change))?;
+    Ok(resource(&base, &done.account, done.account.balance.get(), Some(require_point.0)))
 }

@@ -6,6 +6,8 @@ use shared_events::delivery::Outcome;
 use shared_events::event::MemberState;
 use sqlx::PgConnection;
 
+use crate::domain::Validity;
+use crate::store::ledger::{AppendError, Remarks};
 use crate::store::{Origin, accounts, holders};
 use crate::usecase::book_in_tx;
 use crate::usecase::forfeit_points::close_in_tx;
@@ -14,7 +16,8 @@ pub(super) async fn handle_in_tx(
     tx: &mut PgConnection,
     envelope: &Envelope,
     member: &MemberState,
-) -> sqlx::Result<Outcome> {
+    validity: &Validity,
+) -> Result<Outcome, AppendError> {
     let origin = Origin { provenance: &envelope.provenance, cause: Some(envelope.id), now: envelope.time };
     let mut holder = holders::lock_in_tx(tx, member.member_id).await?;
     let mut account = match accounts::lock_in_tx(tx, member.member_id, member.membership_id).await? {
@@ -36,9 +39,12 @@ pub(super) async fn handle_in_tx(
             account
         }
     };
-    match account.grant_signup() {
-        Some(entry) => book_in_tx(tx, &account, &entry, origin).await?,
-        None => accounts::update_in_tx(tx, &account, None, origin).await?,
+    let valid_until = validity.of_earning(origin.now);
+    match account.grant_signup(origin.now, valid_until) {
+        Some(booking) => {
+            book_in_tx(tx, &mut account, &booking, Remarks::default(), origin).await?;
+        }
+        None => accounts::update_in_tx(tx, &account, origin.now).await?,
     }
     Ok(Outcome::Applied)
 }

@@ -7,9 +7,24 @@ use shared_events::event::{MemberJoined, MemberStatusChanged};
 use shared_events::{Envelope, Event};
 use sqlx::PgConnection;
 
+use crate::domain::Validity;
+use crate::store::ledger::AppendError;
+
 /// Point's policies.
 #[derive(Clone, Copy, Debug)]
-pub struct Policies;
+pub struct Policies {
+    /// How long the points for joining are valid.
+    pub validity: Validity,
+}
+
+impl From<AppendError> for HandlerError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Database(error) => error.into(),
+            AppendError::ReferenceTaken => Self::permanent(error),
+        }
+    }
+}
 
 impl EventHandler for Policies {
     async fn handle_in_tx(
@@ -21,7 +36,7 @@ impl EventHandler for Policies {
         match event {
             Event::MemberJoined(MemberJoined(state))
             | Event::MemberStatusChanged(MemberStatusChanged(state)) => {
-                Ok(member_changed::handle_in_tx(tx, envelope, &state).await?)
+                Ok(member_changed::handle_in_tx(tx, envelope, &state, &self.validity).await?)
             }
             _ => Ok(Outcome::Ignored),
         }

@@ -1,4 +1,4 @@
-//! Accounts in Postgres.
+//! Accounts in Postgres, without their lots: see [`lots`](super::lots).
 
 use chrono::{DateTime, Utc};
 use shared_events::event::MemberStatus;
@@ -6,18 +6,18 @@ use shared_events::{MemberId, MembershipId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Origin;
-use crate::domain::{Account, AccountState, LedgerEntry, Points};
+use super::decoded;
+use crate::domain::{Account, AccountState, Lots, Points};
 
-struct Row {
-    membership_id: Uuid,
-    member_id: i64,
-    member_status: Option<String>,
-    member_version: i64,
-    balance: i64,
-    version: i64,
-    signup_granted: bool,
-    forfeited: Option<i64>,
+pub(super) struct Row {
+    pub(super) membership_id: Uuid,
+    pub(super) member_id: i64,
+    pub(super) member_status: Option<String>,
+    pub(super) member_version: i64,
+    pub(super) balance: i64,
+    pub(super) version: i64,
+    pub(super) signup_granted: bool,
+    pub(super) forfeited: Option<i64>,
 }
 
 impl TryFrom<Row> for Account {
@@ -39,12 +39,9 @@ impl TryFrom<Row> for Account {
             balance: decoded(Points::try_from(row.balance))?,
             version: row.version,
             state,
+            lots: Lots::default(),
         })
     }
-}
-
-fn decoded<T, E: std::error::Error + Send + Sync + 'static>(result: Result<T, E>) -> sqlx::Result<T> {
-    result.map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 /// The open account of a member.
@@ -94,6 +91,37 @@ pub async fn lock_in_tx(
     .transpose()
 }
 
+/// Whether nobody else expires points at the moment; then nobody does until the transaction ends.
+pub async fn try_lead_expiry_in_tx(tx: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock(hashtext('point.expiry')) AS "is_ours!""#)
+        .fetch_one(tx)
+        .await
+}
+
+/// Accounts that have lots which are no longer valid, locked until the transaction ends. Whoever holds a lock is left
+/// for the next time, so that nothing waits here.
+pub async fn lock_due_in_tx(
+    tx: &mut PgConnection,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<Vec<Account>> {
+    sqlx::query_as!(
+        Row,
+        "SELECT membership_id, member_id, member_status, member_version, balance, version, signup_granted, forfeited
+         FROM account
+         WHERE membership_id = ANY (ARRAY(
+             SELECT membership_id FROM lot WHERE remaining > 0 AND expires_at <= $1 ORDER BY expires_at LIMIT $2))
+         FOR UPDATE SKIP LOCKED",
+        now,
+        limit,
+    )
+    .fetch_all(tx)
+    .await?
+    .into_iter()
+    .map(Account::try_from)
+    .collect()
+}
+
 /// Stores a new account.
 pub async fn insert_in_tx(tx: &mut PgConnection, account: &Account, now: DateTime<Utc>) -> sqlx::Result<()> {
     let row = Columns::of(account);
@@ -116,26 +144,15 @@ pub async fn insert_in_tx(tx: &mut PgConnection, account: &Account, now: DateTim
     Ok(())
 }
 
-/// Stores what changed in an account that is locked, and appends the ledger entry where the change is one: in one
-/// statement, since others wait for the lock.
-pub async fn update_in_tx(
-    tx: &mut PgConnection,
-    account: &Account,
-    entry: Option<&LedgerEntry>,
-    origin: Origin<'_>,
-) -> sqlx::Result<()> {
+/// Stores what changed in an account that is locked, where its balance did not.
+pub async fn update_in_tx(tx: &mut PgConnection, account: &Account, now: DateTime<Utc>) -> sqlx::Result<()> {
     let row = Columns::of(account);
     sqlx::query!(
-        "WITH changed AS (
-             UPDATE account
-             SET balance = $2, version = $3, member_status = coalesce($4, member_status),
-                 member_version = coalesce($5, member_version), signup_granted = coalesce($6, signup_granted),
-                 forfeited = $7, closed_at = CASE WHEN $7::bigint IS NULL THEN NULL ELSE coalesce(closed_at, $8::timestamptz) END
-             WHERE membership_id = $1
-             RETURNING membership_id)
-         INSERT INTO ledger_entry (membership_id, type, amount, balance_after, cause, actor, occurred_at)
-         SELECT membership_id, $9, $10::bigint, $11::bigint, $12::uuid, $13::text, $8
-         FROM changed WHERE $9::text IS NOT NULL",
+        "UPDATE account
+         SET balance = $2, version = $3, member_status = coalesce($4, member_status),
+             member_version = coalesce($5, member_version), signup_granted = coalesce($6, signup_granted),
+             forfeited = $7, closed_at = CASE WHEN $7::bigint IS NULL THEN NULL ELSE coalesce(closed_at, $8::timestamptz) END
+         WHERE membership_id = $1",
         account.membership_id.0,
         account.balance.get(),
         account.version,
@@ -143,12 +160,7 @@ pub async fn update_in_tx(
         row.member_version,
         row.signup_granted,
         row.forfeited,
-        origin.now,
-        entry.map(|entry| entry.entry_type.as_str()),
-        entry.map(LedgerEntry::signed_amount),
-        entry.map(|entry| entry.balance_after.get()),
-        origin.cause,
-        origin.provenance.actor,
+        now,
     )
     .execute(tx)
     .await?;
@@ -156,15 +168,15 @@ pub async fn update_in_tx(
 }
 
 /// The columns that depend on the state; `None` keeps what is stored.
-struct Columns {
-    member_status: Option<&'static str>,
-    member_version: Option<i64>,
-    signup_granted: Option<bool>,
-    forfeited: Option<i64>,
+pub(super) struct Columns {
+    pub(super) member_status: Option<&'static str>,
+    pub(super) member_version: Option<i64>,
+    pub(super) signup_granted: Option<bool>,
+    pub(super) forfeited: Option<i64>,
 }
 
 impl Columns {
-    fn of(account: &Account) -> Self {
+    pub(super) fn of(account: &Account) -> Self {
         match account.state {
             AccountState::Open { member_status, member_version, signup_granted } => Self {
                 member_status: Some(member_status.as_str()),

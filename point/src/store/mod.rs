@@ -2,6 +2,8 @@
 
 pub mod accounts;
 pub mod holders;
+pub mod ledger;
+pub mod lots;
 
 use chrono::{DateTime, Utc};
 use shared_events::Provenance;
@@ -16,4 +18,8 @@ pub struct Origin<'a> {
     pub cause: Option<Uuid>,
     /// When.
     pub now: DateTime<Utc>,
+}
+
+fn decoded<T, E: std::error::Error + Send + Sync + 'static>(result: Result<T, E>) -> sqlx::Result<T> {
+    result.map_err(|error| sqlx::Error::Decode(error.into()))
 }

@@ -1,50 +1,168 @@
-//! What every change of a balance has in common: account, ledger and outbox move together.
+//! What every change of a balance has in common: account, lots, ledger and outbox move together.
 
+use shared_events::MemberId;
 use shared_events::delivery::outbox::{self, AggregateVersion};
-use shared_events::event::{PointsEarned, PointsForfeited, PointsUsed};
+use shared_events::event::{
+    LotPart, PointsAdjusted, PointsEarned, PointsExpired, PointsForfeited, PointsRestored, PointsUsed,
+};
 use sqlx::PgConnection;
 
-use crate::domain::{Account, EntryType, LedgerEntry, Points};
-use crate::store::{Origin, accounts};
+use crate::domain::{Account, Booking, EntryType};
+use crate::store::ledger::{self, AppendError, Remarks, Stored};
+use crate::store::{Origin, accounts, lots};
 
-/// Stores a changed account with its ledger entry and publishes the event.
-pub(crate) async fn book_in_tx(
+/// The open account of a member, locked, with its lots, from which what is no longer valid has been taken.
+pub(crate) async fn lock_open_in_tx(
     tx: &mut PgConnection,
-    account: &Account,
-    entry: &LedgerEntry,
+    member_id: MemberId,
     origin: Origin<'_>,
-) -> sqlx::Result<()> {
-    accounts::update_in_tx(tx, account, Some(entry), origin).await?;
-    publish_in_tx(tx, account, entry.entry_type, entry.amount, origin).await
+) -> Result<Option<Account>, AppendError> {
+    let Some(mut account) = accounts::lock_open_in_tx(tx, member_id).await? else { return Ok(None) };
+    lots::load_in_tx(tx, &mut account).await?;
+    if let Some(expired) = account.expire(origin.now) {
+        book_in_tx(tx, &mut account, &expired, Remarks::default(), origin).await?;
+    }
+    Ok(Some(account))
 }
 
-/// Publishes what happened to an account, as it is now.
-pub(super) async fn publish_in_tx(
+/// Stores a changed account with what is booked and publishes the event.
+pub(crate) async fn book_in_tx(
+    tx: &mut PgConnection,
+    account: &mut Account,
+    booking: &Booking,
+    remarks: Remarks<'_>,
+    origin: Origin<'_>,
+) -> Result<Stored, AppendError> {
+    let stored = ledger::append_in_tx(tx, account, booking, remarks, origin).await?;
+    account.add_stored(&booking.new_lots, &stored.lot_ids);
+    publish_in_tx(tx, account, booking, &stored, remarks, origin).await?;
+    Ok(stored)
+}
+
+/// Publishes that an account was closed with nothing on it: there is no entry for that.
+pub(super) async fn publish_empty_forfeiture_in_tx(
     tx: &mut PgConnection,
     account: &Account,
-    entry_type: EntryType,
-    amount: Points,
     origin: Origin<'_>,
 ) -> sqlx::Result<()> {
+    let event = PointsForfeited {
+        member_id: account.member_id,
+        membership_id: account.membership_id,
+        amount: 0,
+        remain_point: 0,
+        occurred_at: origin.now,
+        transaction_id: None,
+        lots: None,
+    };
+    outbox::append_in_tx(tx, version_of(account), &event, origin.provenance).await
+}
+
+pub(super) const fn version_of(account: &Account) -> AggregateVersion {
     let Account { member_id, membership_id, version, .. } = *account;
-    let aggregate = AggregateVersion { member_id, membership_id, version };
-    let amount = amount.get();
-    let remain_point = account.balance.get();
-    let occurred_at = origin.now;
-    match entry_type {
+    AggregateVersion { member_id, membership_id, version }
+}
+
+async fn publish_in_tx(
+    tx: &mut PgConnection,
+    account: &Account,
+    booking: &Booking,
+    stored: &Stored,
+    remarks: Remarks<'_>,
+    origin: Origin<'_>,
+) -> sqlx::Result<()> {
+    let Account { member_id, membership_id, .. } = *account;
+    let entry_type = booking.entry_type.as_str().to_owned();
+    let remain_point = booking.balance_after.get();
+    let (transaction_id, lots) = (stored.transaction_id, parts(booking, stored));
+    let (refers_to, reference) = (booking.refers_to, remarks.reference.map(str::to_owned));
+    let (signed, amount, occurred_at) = (booking.amount, booking.amount.abs(), origin.now);
+    let (aggregate, provenance) = (version_of(account), origin.provenance);
+    match booking.entry_type {
         EntryType::Signup | EntryType::Earn => {
-            let entry_type = entry_type.as_str().to_owned();
-            let event =
-                PointsEarned { member_id, membership_id, amount, remain_point, entry_type, occurred_at };
-            outbox::append_in_tx(tx, aggregate, &event, origin.provenance).await
+            let event = PointsEarned {
+                member_id,
+                membership_id,
+                amount,
+                remain_point,
+                entry_type,
+                occurred_at,
+                transaction_id: Some(transaction_id),
+                reference,
+                lots: Some(lots),
+            };
+            outbox::append_in_tx(tx, aggregate, &event, provenance).await
         }
         EntryType::Use => {
-            let event = PointsUsed { member_id, membership_id, amount, remain_point, occurred_at };
-            outbox::append_in_tx(tx, aggregate, &event, origin.provenance).await
+            let event = PointsUsed {
+                member_id,
+                membership_id,
+                amount,
+                remain_point,
+                occurred_at,
+                transaction_id: Some(transaction_id),
+                reference,
+                lots: Some(lots),
+            };
+            outbox::append_in_tx(tx, aggregate, &event, provenance).await
         }
         EntryType::Forfeit => {
-            let event = PointsForfeited { member_id, membership_id, amount, remain_point, occurred_at };
-            outbox::append_in_tx(tx, aggregate, &event, origin.provenance).await
+            let event = PointsForfeited {
+                member_id,
+                membership_id,
+                amount,
+                remain_point,
+                occurred_at,
+                transaction_id: Some(transaction_id),
+                lots: Some(lots),
+            };
+            outbox::append_in_tx(tx, aggregate, &event, provenance).await
+        }
+        EntryType::UseCancel => {
+            let event = PointsRestored {
+                member_id,
+                membership_id,
+                amount,
+                remain_point,
+                occurred_at,
+                transaction_id,
+                refers_to,
+                lots,
+            };
+            outbox::append_in_tx(tx, aggregate, &event, provenance).await
+        }
+        EntryType::Expire => {
+            let event = PointsExpired {
+                member_id,
+                membership_id,
+                amount,
+                remain_point,
+                occurred_at,
+                transaction_id,
+                lots,
+            };
+            outbox::append_in_tx(tx, aggregate, &event, provenance).await
+        }
+        EntryType::EarnCancel | EntryType::Adjust => {
+            let event = PointsAdjusted {
+                member_id,
+                membership_id,
+                amount: signed,
+                remain_point,
+                entry_type,
+                occurred_at,
+                transaction_id,
+                refers_to,
+                lots,
+            };
+            outbox::append_in_tx(tx, aggregate, &event, provenance).await
         }
     }
+}
+
+/// What a booking did to each lot.
+pub(crate) fn parts(booking: &Booking, stored: &Stored) -> Vec<LotPart> {
+    let part = |lot_id, points, expires_at| LotPart { lot_id, points, expires_at };
+    let changed = booking.lot_changes.iter().map(|it| part(it.lot_id, it.amount, it.expires_at));
+    let made = booking.new_lots.iter().zip(&stored.lot_ids);
+    changed.chain(made.map(|(lot, lot_id)| part(*lot_id, lot.amount.get(), lot.expires_at))).collect()
 }

@@ -5,9 +5,10 @@ use shared_events::delivery::Wake;
 use shared_events::{MemberId, MembershipId, Provenance};
 use sqlx::{PgConnection, PgPool};
 
-use crate::domain::{Account, EntryType, Forfeiture, Holder, Points};
-use crate::store::{Origin, accounts, holders};
-use crate::usecase::booking::publish_in_tx;
+use crate::domain::{Account, Forfeiture, Holder, Points};
+use crate::store::ledger::{AppendError, Remarks};
+use crate::store::{Origin, accounts, holders, lots};
+use crate::usecase::booking::{book_in_tx, publish_empty_forfeiture_in_tx};
 
 /// Closes the account of a membership and returns what was forfeited, the same however often it is asked.
 /// A membership that was never heard of gets a closed account, so that nothing that arrives later can open one.
@@ -46,6 +47,9 @@ pub enum ForfeitError {
     /// The database failed; whether the account was closed is unknown.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
+    /// The entry could not be written; the account was not closed.
+    #[error("the forfeiture could not be booked")]
+    Append(#[from] AppendError),
 }
 
 impl ForfeitError {
@@ -63,14 +67,22 @@ pub(crate) async fn close_in_tx(
     holder: &mut Holder,
     mut account: Account,
     origin: Origin<'_>,
-) -> sqlx::Result<Points> {
-    let Some(Forfeiture { forfeited, entry }) = account.forfeit() else {
+) -> Result<Points, AppendError> {
+    lots::load_in_tx(tx, &mut account).await?;
+    let Some(Forfeiture { forfeited, booking }) = account.forfeit() else {
         return Ok(account.forfeited());
     };
     holder.go_on_from(&account);
     holders::update_in_tx(tx, holder).await?;
-    accounts::update_in_tx(tx, &account, entry.as_ref(), origin).await?;
-    publish_in_tx(tx, &account, EntryType::Forfeit, forfeited, origin).await?;
+    match booking {
+        Some(booking) => {
+            book_in_tx(tx, &mut account, &booking, Remarks::default(), origin).await?;
+        }
+        None => {
+            accounts::update_in_tx(tx, &account, origin.now).await?;
+            publish_empty_forfeiture_in_tx(tx, &account, origin).await?;
+        }
+    }
     Ok(forfeited)
 }
 
@@ -90,5 +102,5 @@ async fn close_unheard_in_tx(
     let account = holder.close_unheard(membership_id);
     holders::update_in_tx(tx, holder).await?;
     accounts::insert_in_tx(tx, &account, origin.now).await.map_err(ForfeitError::from_insert)?;
-    Ok(publish_in_tx(tx, &account, EntryType::Forfeit, Points::ZERO, origin).await?)
+    Ok(publish_empty_forfeiture_in_tx(tx, &account, origin).await?)
 }

@@ -1,7 +1,8 @@
 //! One file per command: load → decide → store → outbox, in one transaction.
 
-pub mod change_points;
+pub mod expire_points;
 pub mod forfeit_points;
+pub mod transact;
 
 mod booking;
 

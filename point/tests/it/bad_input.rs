@@ -11,7 +11,7 @@ use futures::StreamExt;
 use futures::stream;
 use shared_events::delivery::Wake;
 
-use crate::support::{Membership, Service, now, patch, request};
+use crate::support::{Membership, Service, TERMS, now, patch, request};
 
 const MEMBER: i64 = 1;
 
@@ -183,6 +183,7 @@ async fn half_a_body_is_refused_whether_the_rest_is_late_or_lost() {
         pool: service.pool.clone(),
         relay: Wake::new(),
         clock: now,
+        terms: TERMS,
         forfeit_delay: None,
     };
     let router = chassis::http::test_router_with(point::http::public(state), impatient);

@@ -32,6 +32,7 @@ async fn what_is_left_is_forfeited_once_however_often_it_is_asked() {
         forfeitures[0].payload,
         json!({
             "memberId": 1, "membershipId": membership.id, "amount": 800, "remainPoint": 0, "occurredAt": now(),
+            "transactionId": 3, "lots": [{ "lotId": 1, "points": -800, "expiresAt": "2031-03-31T15:00:00Z" }],
         })
     );
     service.assert_books_are_right().await;

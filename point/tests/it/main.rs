@@ -7,10 +7,13 @@
 )]
 
 mod bad_input;
+mod cancellations;
 mod concurrency;
+mod expiry;
 mod forfeitures;
 mod ledger;
 mod member_changed;
 mod points;
 mod schema;
 mod support;
+mod transactions;

@@ -18,6 +18,7 @@ async fn an_account_is_a_hal_resource() {
         answer.body,
         json!({
             "memberId": 7, "memberStatus": "NORMAL", "remainPoint": 1000, "requirePoint": null,
+            "expirations": [{ "points": 1000, "expiresAt": "2031-03-31T15:00:00Z" }], "expiringSoon": 0,
             "_links": { "self": href, "point": href },
         })
     );
@@ -84,21 +85,22 @@ async fn what_happened_is_published_with_the_state_after_it() {
     let published = service.published(1).await;
 
     let membership_id = membership.id;
-    let common = |amount: i64, remain_point: i64| {
+    let common = |id: i64, amount: i64, remain_point: i64, lot: (i64, i64)| {
         json!({
             "memberId": 1, "membershipId": membership_id, "amount": amount, "remainPoint": remain_point,
-            "occurredAt": now(),
+            "occurredAt": now(), "transactionId": id, "reference": null,
+            "lots": [{ "lotId": lot.0, "points": lot.1, "expiresAt": "2031-03-31T15:00:00Z" }],
         })
     };
-    let earned = |amount, remain_point, entry_type: &str| {
-        let mut payload = common(amount, remain_point);
+    let earned = |id, amount, remain_point, entry_type: &str| {
+        let mut payload = common(id, amount, remain_point, (id, amount));
         payload["entryType"] = entry_type.into();
         payload
     };
     let expected = [
-        ("PointsEarned", 1, earned(1000, 1000, "SIGNUP")),
-        ("PointsEarned", 2, earned(530, 1530, "EARN")),
-        ("PointsUsed", 3, common(730, 800)),
+        ("PointsEarned", 1, earned(1, 1000, 1000, "SIGNUP")),
+        ("PointsEarned", 2, earned(2, 530, 1530, "EARN")),
+        ("PointsUsed", 3, common(3, 730, 800, (1, -730))),
     ];
     let published: Vec<_> = published
         .into_iter()

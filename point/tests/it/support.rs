@@ -7,9 +7,11 @@ use axum::body::Body;
 use axum::http::{Request, header};
 use chassis::testing::{Answer, TestDatabase, ask};
 use chrono::{DateTime, Utc};
+use point::domain::{SpentPolicy, Validity};
 use point::fault::Delay;
 use point::http::{self, State};
 use point::policy::Policies;
+use point::usecase::transact::Terms;
 use serde_json::{Value, json};
 use shared_events::delivery::{EventHandler, Outcome, Wake};
 use shared_events::event::MemberStatus;
@@ -26,6 +28,10 @@ pub const EVENT_ACTOR: &str = "service:message";
 pub fn now() -> DateTime<Utc> {
     "2026-03-04T05:06:07Z".parse().expect("a time")
 }
+
+/// The terms of the programme, unless a test says otherwise.
+pub const TERMS: Terms =
+    Terms { validity: Validity { months: 60, grace_days: 30 }, spent: SpentPolicy::Refuse };
 
 /// The service's two routers on a database of their own, connected as `point_app`.
 pub struct Service {
@@ -52,10 +58,24 @@ impl Service {
     pub async fn start_with_delay(forfeit_delay: Option<Delay>) -> Self {
         let database = TestDatabase::migrated(&point::SERVICE, &point::app::migrators()).await;
         let pool = database.pool(16);
-        let state = State { pool: pool.clone(), relay: Wake::new(), clock: now, forfeit_delay };
+        Self::of(pool, now, TERMS, forfeit_delay)
+    }
+
+    fn of(pool: PgPool, clock: fn() -> DateTime<Utc>, terms: Terms, forfeit_delay: Option<Delay>) -> Self {
+        let state = State { pool: pool.clone(), relay: Wake::new(), clock, terms, forfeit_delay };
         let public = chassis::http::test_router(http::public(state.clone()));
         let internal = chassis::http::test_router(http::internal(state));
         Self { pool, public, internal }
+    }
+
+    /// The same accounts at another time.
+    pub fn at(&self, clock: fn() -> DateTime<Utc>) -> Self {
+        Self::of(self.pool.clone(), clock, TERMS, None)
+    }
+
+    /// The same accounts on other terms.
+    pub fn on(&self, terms: Terms) -> Self {
+        Self::of(self.pool.clone(), now, terms, None)
     }
 
     /// A service with the account of a NORMAL member, who has the 1,000 points for joining.
@@ -69,7 +89,8 @@ impl Service {
     /// Hands an event to the policies, as the consumer does.
     pub async fn deliver(&self, (envelope, event): (Envelope, Event)) -> Outcome {
         let mut tx = self.pool.begin().await.expect("a transaction");
-        let outcome = Policies.handle_in_tx(&mut tx, &envelope, event).await.expect("the event is handled");
+        let policies = Policies { validity: TERMS.validity };
+        let outcome = policies.handle_in_tx(&mut tx, &envelope, event).await.expect("the event is handled");
         tx.commit().await.expect("the commit");
         outcome
     }
@@ -81,6 +102,45 @@ impl Service {
     /// `PATCH /points/{memberId}` with `{"requirePoint": …}`.
     pub async fn change(&self, member_id: i64, require_point: i64) -> Answer {
         self.patch(member_id, json!({ "requirePoint": require_point }).to_string()).await
+    }
+
+    /// `POST` with a JSON body.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.post_text(path, body.to_string()).await
+    }
+
+    pub async fn post_text(&self, path: &str, body: impl Into<Body>) -> Answer {
+        let request = request("POST", path, Some("application/json"));
+        self.send(request.body(body.into()).expect("a request")).await
+    }
+
+    /// `POST /points/{memberId}/transactions`, that must succeed; returns the id.
+    pub async fn transact(&self, member_id: i64, body: &Value) -> i64 {
+        let answer = self.post(&format!("/points/{member_id}/transactions"), body).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.number("transactionId")
+    }
+
+    /// `POST …/cancellation` of a transaction.
+    pub async fn cancel(&self, member_id: i64, transaction_id: i64, amount: Option<i64>) -> Answer {
+        let path = format!("/points/{member_id}/transactions/{transaction_id}/cancellation");
+        let body = match amount {
+            Some(amount) => json!({ "amount": amount, "reason": "returned" }),
+            None => json!({ "reason": "returned" }),
+        };
+        self.post(&path, &body).await
+    }
+
+    /// The lots of a member that have points left: points and expiry, in the order in which they are burnt.
+    pub async fn lots(&self, member_id: i64) -> Vec<(i64, DateTime<Utc>)> {
+        sqlx::query_as(
+            "SELECT remaining, expires_at FROM lot JOIN account USING (membership_id)
+             WHERE member_id = $1 AND remaining > 0 ORDER BY expires_at, lot_id",
+        )
+        .bind(member_id)
+        .fetch_all(&self.pool)
+        .await
+        .expect("the lots")
     }
 
     pub async fn patch(&self, member_id: i64, body: impl Into<Body>) -> Answer {
@@ -112,6 +172,8 @@ impl Service {
             "SELECT jsonb_build_object(
                 'holder', (SELECT jsonb_agg(to_jsonb(holder) ORDER BY member_id) FROM holder),
                 'account', (SELECT jsonb_agg(to_jsonb(account) ORDER BY membership_id) FROM account),
+                'lot', (SELECT jsonb_agg(to_jsonb(lot) ORDER BY lot_id) FROM lot),
+                'movement', (SELECT jsonb_agg(to_jsonb(lot_movement) ORDER BY entry_id, lot_id) FROM lot_movement),
                 'ledger', (SELECT jsonb_agg(to_jsonb(ledger_entry) ORDER BY entry_id) FROM ledger_entry),
                 'outbox', (SELECT jsonb_agg(to_jsonb(outbox) ORDER BY id) FROM outbox))",
         )
@@ -163,6 +225,18 @@ impl Service {
                                sum(amount) OVER (PARTITION BY membership_id ORDER BY entry_id) AS sum
                         FROM ledger_entry) AS entry
                     WHERE balance_after <> sum),
+                'lots are not the balance', (
+                    SELECT jsonb_agg(to_jsonb(account)) FROM account
+                    WHERE balance <> (SELECT coalesce(sum(remaining), 0) FROM lot
+                                      WHERE lot.membership_id = account.membership_id)),
+                'movements are not the lot', (
+                    SELECT jsonb_agg(to_jsonb(lot)) FROM lot
+                    WHERE remaining <> (SELECT coalesce(sum(lot_movement.amount), 0) FROM lot_movement
+                                        WHERE lot_movement.lot_id = lot.lot_id)),
+                'movements are not the entry', (
+                    SELECT jsonb_agg(to_jsonb(ledger_entry)) FROM ledger_entry
+                    WHERE amount <> (SELECT coalesce(sum(lot_movement.amount), 0) FROM lot_movement
+                                     WHERE lot_movement.entry_id = ledger_entry.entry_id)),
                 'version is not the next', (
                     SELECT jsonb_agg(jsonb_build_array(key, sequence)) FROM (
                         SELECT key, sequence, row_number() OVER (PARTITION BY key ORDER BY id) AS number

@@ -47,6 +47,40 @@ pub async fn append_in_tx<P: Payload>(
     Ok(())
 }
 
+/// As [`append_in_tx`], for many events of one type at once: they are published in their order.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn append_all_in_tx<P: Payload>(
+    tx: &mut PgConnection,
+    events: &[(AggregateVersion, P)],
+    provenance: &Provenance,
+) -> sqlx::Result<()> {
+    let payloads: Result<Vec<String>, serde_json::Error> =
+        events.iter().map(|(_, payload)| serde_json::to_string(payload)).collect();
+    let payloads = payloads.map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let versions = || events.iter().map(|(aggregate, _)| aggregate);
+    sqlx::query!(
+        "INSERT INTO outbox (ce_id, type, topic, key, sequence, membership_id, payload, traceparent, actor)
+         SELECT ce_id, $1, $2, key, sequence, membership_id, payload, $3, $4
+         FROM unnest($5::uuid[], $6::text[], $7::bigint[], $8::uuid[], $9::text[])
+              WITH ORDINALITY AS new (ce_id, key, sequence, membership_id, payload, number)
+         ORDER BY number",
+        P::TYPE,
+        P::TOPIC.suffix(),
+        provenance.traceparent,
+        provenance.actor,
+        &versions().map(|_| Uuid::now_v7()).collect::<Vec<_>>(),
+        &versions().map(|aggregate| aggregate.member_id.to_string()).collect::<Vec<_>>(),
+        &versions().map(|aggregate| aggregate.version).collect::<Vec<_>>(),
+        &versions().map(|aggregate| aggregate.membership_id.0).collect::<Vec<_>>(),
+        &payloads,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// A row that waits to be published.
 pub(super) struct Waiting {
     pub(super) id: i64,

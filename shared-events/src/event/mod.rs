@@ -15,7 +15,9 @@ use crate::identity::MemberId;
 use crate::topic::Topic;
 pub use member::{MemberJoined, MemberState, MemberStatus, MemberStatusChanged, MemberWithdrawn};
 pub use message::{MessageFailed, MessageKind, MessageSent};
-pub use point::{PointsEarned, PointsForfeited, PointsUsed};
+pub use point::{
+    LotPart, PointsAdjusted, PointsEarned, PointsExpired, PointsForfeited, PointsRestored, PointsUsed,
+};
 
 /// A payload with its CloudEvents type and the topic it is published on.
 pub trait Payload: Serialize + DeserializeOwned + JsonSchema + Send + Sync {
@@ -85,6 +87,9 @@ events! {
     PointsEarned on Point, about |event| event.member_id;
     PointsUsed on Point, about |event| event.member_id;
     PointsForfeited on Point, about |event| event.member_id;
+    PointsExpired on Point, about |event| event.member_id;
+    PointsRestored on Point, about |event| event.member_id;
+    PointsAdjusted on Point, about |event| event.member_id;
 }
 
 #[cfg(test)]

@@ -6,6 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::{MemberId, MembershipId};
 
+/// What a transaction did to one lot: points that were earned together and expire together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LotPart {
+    /// Which lot.
+    pub lot_id: i64,
+    /// How many points came to it, or went from it (negative).
+    pub points: i64,
+    /// From when on its points are no longer valid.
+    pub expires_at: DateTime<Utc>,
+}
+
 /// Points were added to an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -22,6 +34,15 @@ pub struct PointsEarned {
     pub entry_type: String,
     /// When.
     pub occurred_at: DateTime<Utc>,
+    /// The transaction.
+    #[serde(default)]
+    pub transaction_id: Option<i64>,
+    /// The shop's receipt.
+    #[serde(default)]
+    pub reference: Option<String>,
+    /// What it did to lots.
+    #[serde(default)]
+    pub lots: Option<Vec<LotPart>>,
 }
 
 /// Points were spent.
@@ -38,6 +59,15 @@ pub struct PointsUsed {
     pub remain_point: i64,
     /// When.
     pub occurred_at: DateTime<Utc>,
+    /// The transaction.
+    #[serde(default)]
+    pub transaction_id: Option<i64>,
+    /// The shop's receipt.
+    #[serde(default)]
+    pub reference: Option<String>,
+    /// What it did to lots.
+    #[serde(default)]
+    pub lots: Option<Vec<LotPart>>,
 }
 
 /// An account was closed and what was left on it is forfeited: the pivot of a withdrawal.
@@ -54,4 +84,78 @@ pub struct PointsForfeited {
     pub remain_point: i64,
     /// When.
     pub occurred_at: DateTime<Utc>,
+    /// The transaction; none when nothing was left.
+    #[serde(default)]
+    pub transaction_id: Option<i64>,
+    /// What it did to lots.
+    #[serde(default)]
+    pub lots: Option<Vec<LotPart>>,
+}
+
+/// Points were not used in time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PointsExpired {
+    /// Whose account.
+    pub member_id: MemberId,
+    /// Which membership of that id.
+    pub membership_id: MembershipId,
+    /// What expired, > 0.
+    pub amount: i64,
+    /// The balance after it.
+    pub remain_point: i64,
+    /// When that was found.
+    pub occurred_at: DateTime<Utc>,
+    /// The transaction.
+    pub transaction_id: i64,
+    /// What it did to lots.
+    pub lots: Vec<LotPart>,
+}
+
+/// A use was cancelled, all or in part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PointsRestored {
+    /// Whose account.
+    pub member_id: MemberId,
+    /// Which membership of that id.
+    pub membership_id: MembershipId,
+    /// What was given back, > 0.
+    pub amount: i64,
+    /// The balance after it.
+    pub remain_point: i64,
+    /// When.
+    pub occurred_at: DateTime<Utc>,
+    /// The transaction.
+    pub transaction_id: i64,
+    /// The transaction that it cancels.
+    #[serde(default)]
+    pub refers_to: Option<i64>,
+    /// What it did to lots.
+    pub lots: Vec<LotPart>,
+}
+
+/// A balance was put right: an earning was cancelled, or an operator adjusted it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PointsAdjusted {
+    /// Whose account.
+    pub member_id: MemberId,
+    /// Which membership of that id.
+    pub membership_id: MembershipId,
+    /// What the balance changed by, not 0.
+    pub amount: i64,
+    /// The balance after it.
+    pub remain_point: i64,
+    /// The ledger entry's type: `EARN_CANCEL` or `ADJUST`.
+    pub entry_type: String,
+    /// When.
+    pub occurred_at: DateTime<Utc>,
+    /// The transaction.
+    pub transaction_id: i64,
+    /// The transaction that it cancels.
+    #[serde(default)]
+    pub refers_to: Option<i64>,
+    /// What it did to lots.
+    pub lots: Vec<LotPart>,
 }

@@ -12,6 +12,18 @@ const VIOLATIONS: &str = "
     FROM point.account a LEFT JOIN point.ledger_entry e USING (membership_id)
     GROUP BY a.membership_id HAVING a.balance <> coalesce(sum(e.amount), 0)
   UNION ALL
+    SELECT format('account of %s: balance %s, lots %s', a.member_id, a.balance, coalesce(sum(l.remaining), 0))
+    FROM point.account a LEFT JOIN point.lot l USING (membership_id)
+    GROUP BY a.membership_id HAVING a.balance <> coalesce(sum(l.remaining), 0)
+  UNION ALL
+    SELECT format('lot %s: %s left, movements %s', lot_id, l.remaining, coalesce(sum(m.amount), 0))
+    FROM point.lot l LEFT JOIN point.lot_movement m USING (lot_id)
+    GROUP BY lot_id HAVING l.remaining <> coalesce(sum(m.amount), 0)
+  UNION ALL
+    SELECT format('entry %s: %s', entry_id, e.amount)
+    FROM point.ledger_entry e LEFT JOIN point.lot_movement m USING (entry_id)
+    GROUP BY entry_id HAVING e.amount <> coalesce(sum(m.amount), 0)
+  UNION ALL
     SELECT format('entry %s: %s after it, not %s', entry_id, balance_after, running) FROM (
         SELECT *, sum(amount) OVER (PARTITION BY membership_id ORDER BY entry_id) AS running FROM point.ledger_entry) l
     WHERE balance_after <> running OR balance_after < 0

@@ -3,13 +3,15 @@
 use sqlx::{AssertSqlSafe, PgPool};
 
 /// What the state of the business is, table by table, without what delivery keeps for itself.
-const BUSINESS_TABLES: [&str; 8] = [
+const BUSINESS_TABLES: [&str; 10] = [
     "member.member",
     "member.tombstone",
     "message.message",
     "point.holder",
     "point.account",
     "point.ledger_entry",
+    "point.lot",
+    "point.lot_movement",
     "mypage.page",
     "member.outbox",
 ];

@@ -95,5 +95,7 @@ pub fn points_forfeited(member_id: i64, membership_id: MembershipId) -> Event {
         amount: 1_000,
         remain_point: 0,
         occurred_at: Utc::now(),
+        transaction_id: None,
+        lots: None,
     })
 }

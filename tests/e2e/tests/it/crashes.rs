@@ -23,14 +23,26 @@ const JOIN: Transactions = &[
     &["member INSERT inbox", "member UPDATE member NORMAL", "member INSERT outbox MemberStatusChanged"],
     &["member DELETE outbox MemberStatusChanged"],
     &["point INSERT inbox", "point INSERT holder", "point UPDATE holder", "point INSERT account"],
-    &["point UPDATE account", "point INSERT ledger_entry SIGNUP", "point INSERT outbox PointsEarned"],
+    &[
+        "point UPDATE account",
+        "point INSERT ledger_entry SIGNUP",
+        "point INSERT lot",
+        "point INSERT lot_movement",
+        "point INSERT outbox PointsEarned",
+    ],
     &["point DELETE outbox PointsEarned"],
     &["mypage INSERT inbox", "mypage INSERT page"],
     &["mypage UPDATE page"],
 ];
 
 const EARN: Transactions = &[
-    &["point UPDATE account", "point INSERT ledger_entry EARN", "point INSERT outbox PointsEarned"],
+    &[
+        "point UPDATE account",
+        "point INSERT ledger_entry EARN",
+        "point INSERT lot",
+        "point INSERT lot_movement",
+        "point INSERT outbox PointsEarned",
+    ],
     &["point DELETE outbox PointsEarned"],
     &["member INSERT inbox"],
     &["mypage INSERT inbox", "mypage INSERT page", "mypage UPDATE page"],
@@ -42,6 +54,8 @@ const WITHDRAW: Transactions = &[
         "point UPDATE holder",
         "point UPDATE account",
         "point INSERT ledger_entry FORFEIT",
+        "point UPDATE lot",
+        "point INSERT lot_movement",
         "point INSERT outbox PointsForfeited",
     ],
     &["member DELETE member NORMAL", "member INSERT tombstone", "member INSERT outbox MemberWithdrawn"],

@@ -59,6 +59,8 @@ fn the_books_tell_what_is_wrong_with_them() {
              SELECT membership_id, 'EARN', 5, 1010, 'x', now() FROM point.account",
             "UPDATE point.ledger_entry SET balance_after = 7 WHERE amount = 5",
             "UPDATE message.message SET status = 'QUEUED'",
+            "UPDATE point.lot SET remaining = remaining - 1",
+            "DELETE FROM point.lot_movement",
         ] {
             assert_ne!(world.violations_after(harm, &[sent(5, Fate::Done)]).await.len(), 0, "{harm}");
         }

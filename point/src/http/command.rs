@@ -1,0 +1,141 @@
+//! What the commands of a shop and an operator have in common: their fields, and the transaction they answer with.
+
+use chassis::hal::{BaseUrl, Resource};
+use chassis::{FieldError, Problem, RequestContext};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use shared_events::MemberId;
+
+use super::error::not_transacted;
+use super::{State, provenance};
+use crate::domain::{LotId, Points, TransactionId};
+use crate::store::ledger::{Movement, Remarks, Transaction};
+use crate::usecase::transact::{Command, Request, transact};
+
+/// Longest receipt and reason, in characters.
+const LONGEST_REMARK: usize = 200;
+
+/// `?dryRun=true`: only tell what would happen.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Mode {
+    #[serde(default)]
+    pub(super) dry_run: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TransactionBody {
+    /// `null` where nothing was written.
+    transaction_id: Option<TransactionId>,
+    member_id: MemberId,
+    #[serde(rename = "type")]
+    entry_type: &'static str,
+    amount: i64,
+    remain_point: i64,
+    reference: Option<String>,
+    reason: Option<String>,
+    refers_to: Option<TransactionId>,
+    actor: String,
+    occurred_at: DateTime<Utc>,
+    lots: Vec<LotBody>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LotBody {
+    /// `null` for a new lot where nothing was written.
+    lot_id: Option<LotId>,
+    points: i64,
+    expires_at: DateTime<Utc>,
+}
+
+pub(super) fn resource(
+    base: &BaseUrl,
+    member_id: MemberId,
+    transaction: Transaction,
+) -> Resource<TransactionBody> {
+    let lot = |Movement { lot_id, points, expires_at }| LotBody { lot_id, points, expires_at };
+    let body = TransactionBody {
+        transaction_id: transaction.transaction_id,
+        member_id,
+        entry_type: transaction.entry_type.as_str(),
+        amount: transaction.amount,
+        remain_point: transaction.balance_after,
+        reference: transaction.reference,
+        reason: transaction.reason,
+        refers_to: transaction.refers_to,
+        actor: transaction.actor,
+        occurred_at: transaction.occurred_at,
+        lots: transaction.lots.into_iter().map(lot).collect(),
+    };
+    let href = match transaction.transaction_id {
+        Some(id) => base.href(format_args!("/points/{member_id}/transactions/{id}")),
+        None => base.href(format_args!("/points/{member_id}/transactions")),
+    };
+    Resource::new("transaction", href, body)
+}
+
+/// Carries out a command: 201 and the transaction, or 200 and what it would be.
+pub(super) async fn carry_out(
+    state: &State,
+    context: &RequestContext,
+    base: &BaseUrl,
+    request: Request<'_>,
+) -> Result<Resource<TransactionBody>, Problem> {
+    let now = (state.clock)();
+    let done = transact(&state.pool, &state.relay, &state.terms, request, &provenance(context), now)
+        .await
+        .map_err(not_transacted)?;
+    let resource = resource(base, request.member_id, done.transaction);
+    Ok(if request.is_dry_run { resource } else { resource.created() })
+}
+
+/// Collects what is wrong with the fields of a body.
+#[derive(Default)]
+pub(super) struct Fields(Vec<FieldError>);
+
+impl Fields {
+    /// Notes that a field is wrong.
+    pub(super) fn wrong(&mut self, pointer: &str, detail: impl Into<String>) {
+        self.0.push(FieldError::new(pointer, detail));
+    }
+
+    /// A receipt or a reason: 1 to 200 characters, none of them a control character.
+    pub(super) fn remark(&mut self, pointer: &str, text: Option<&str>) {
+        let Some(text) = text else { return };
+        let length = text.chars().count();
+        if text.trim().is_empty() || length > LONGEST_REMARK || text.chars().any(char::is_control) {
+            self.wrong(
+                pointer,
+                format!("must have 1 to {LONGEST_REMARK} characters, and no control characters"),
+            );
+        }
+    }
+
+    /// A number of points, > 0.
+    pub(super) fn amount(&mut self, pointer: &str, amount: i64) -> Points {
+        match Points::try_from(amount) {
+            Ok(points) if points > Points::ZERO => points,
+            _ => {
+                self.wrong(pointer, format!("must be an integer from 1 to {}", Points::MAX));
+                Points::ZERO
+            }
+        }
+    }
+
+    /// Ends the collection.
+    pub(super) fn check(self) -> Result<(), Problem> {
+        if self.0.is_empty() { Ok(()) } else { Err(Problem::invalid_request(self.0)) }
+    }
+}
+
+/// A request without anything said about it but this.
+pub(super) const fn because(
+    member_id: MemberId,
+    command: Command,
+    reason: &str,
+    is_dry_run: bool,
+) -> Request<'_> {
+    Request { member_id, command, remarks: Remarks { reference: None, reason: Some(reason) }, is_dry_run }
+}

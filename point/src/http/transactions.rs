@@ -1,0 +1,162 @@
+//! `/points/{memberId}/transactions`: earn and use points at a shop, and look at the history.
+
+use axum::extract;
+use chassis::extract::{Json, Path, Query};
+use chassis::hal::{BaseUrl, Collection, Resource};
+use chassis::wire::Integer;
+use chassis::{FieldError, Problem, RequestContext};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
+use shared_events::MemberId;
+
+use super::State;
+use super::command::{Fields, Mode, TransactionBody, carry_out, resource};
+use super::error::{account_not_found, transaction_not_found};
+use crate::domain::{EntryType, PointChange, TransactionId};
+use crate::store::accounts;
+use crate::store::ledger::{self, Filter, Remarks};
+use crate::usecase::transact::{Command, Request};
+
+/// Farthest expiry of an earning.
+const LONGEST_VALIDITY: TimeDelta = TimeDelta::days(100 * 366);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct NewTransaction {
+    #[serde(rename = "type")]
+    change_type: String,
+    amount: Integer,
+    reference: String,
+    reason: Option<String>,
+    expires_at: Option<DateTime<Utc>>,
+}
+
+pub(super) async fn post(
+    extract::State(state): extract::State<State>,
+    context: RequestContext,
+    base: BaseUrl,
+    Path(member_id): Path<MemberId>,
+    Query(mode): Query<Mode>,
+    Json(new): Json<NewTransaction>,
+) -> Result<Resource<TransactionBody>, Problem> {
+    let mut fields = Fields::default();
+    let amount = fields.amount("/amount", new.amount.0);
+    fields.remark("/reference", Some(&new.reference));
+    fields.remark("/reason", new.reason.as_deref());
+    let change = match new.change_type.as_str() {
+        "EARN" => PointChange::Earn(amount),
+        "USE" => PointChange::Use(amount),
+        _ => {
+            fields.wrong("/type", "must be EARN or USE");
+            PointChange::Earn(amount)
+        }
+    };
+    check_expiry(&mut fields, change, new.expires_at, (state.clock)());
+    fields.check()?;
+    let remarks = Remarks { reference: Some(&new.reference), reason: new.reason.as_deref() };
+    let command = Command::Change(change, new.expires_at);
+    carry_out(&state, &context, &base, Request { member_id, command, remarks, is_dry_run: mode.dry_run })
+        .await
+}
+
+fn check_expiry(
+    fields: &mut Fields,
+    change: PointChange,
+    expires_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) {
+    let Some(at) = expires_at else { return };
+    let wrong = match change {
+        PointChange::Use(_) => "only what is earned expires",
+        PointChange::Earn(_) if at <= now => "must be in the future",
+        PointChange::Earn(_) if at - now > LONGEST_VALIDITY => "must be within 100 years",
+        PointChange::Earn(_) => return,
+    };
+    fields.wrong("/expiresAt", wrong);
+}
+
+pub(super) async fn get(
+    extract::State(state): extract::State<State>,
+    _context: RequestContext,
+    base: BaseUrl,
+    Path((member_id, transaction_id)): Path<(MemberId, TransactionId)>,
+) -> Result<Resource<TransactionBody>, Problem> {
+    let mut connection = state.pool.acquire().await?;
+    let account = accounts::find_open(&mut connection, member_id).await?.ok_or_else(account_not_found)?;
+    let found = ledger::find(&mut *connection, account.membership_id, transaction_id).await?;
+    found.map(|transaction| resource(&base, member_id, transaction)).ok_or_else(transaction_not_found)
+}
+
+#[derive(Deserialize)]
+pub(super) struct Parameters {
+    after: Option<Integer>,
+    limit: Option<Integer>,
+    #[serde(rename = "type")]
+    entry_type: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+}
+
+/// Newest first: `after` names the last transaction of the page before.
+pub(super) async fn list(
+    extract::State(state): extract::State<State>,
+    _context: RequestContext,
+    base: BaseUrl,
+    Path(member_id): Path<MemberId>,
+    Query(parameters): Query<Parameters>,
+) -> Result<Collection<TransactionBody>, Problem> {
+    let (filter, limit) = parameters.filter()?;
+    let mut connection = state.pool.acquire().await?;
+    let account = accounts::find_open(&mut connection, member_id).await?.ok_or_else(account_not_found)?;
+    let mut found = ledger::list(&mut *connection, account.membership_id, filter, limit + 1).await?;
+    let has_more = i64::try_from(found.len()).is_ok_and(|count| count > limit);
+    found.truncate(usize::try_from(limit).unwrap_or(0));
+    let last = found.last().and_then(|transaction| transaction.transaction_id);
+    let path = format!("/points/{member_id}/transactions{}", parameters.query());
+    let joint = if path.contains('?') { '&' } else { '?' };
+    let next = last.filter(|_| has_more);
+    let next = next.map(|last| base.href(format_args!("{path}{joint}after={last}&limit={limit}")));
+    let transactions = found.into_iter().map(|it| resource(&base, member_id, it)).collect();
+    Ok(Collection::new("transactions", base.href(format_args!("{path}")), transactions).next(next))
+}
+
+impl Parameters {
+    fn filter(&self) -> Result<(Filter, i64), Problem> {
+        let mut errors = Vec::new();
+        let limit = self.limit.map_or(20, i64::from);
+        if !(1..=200).contains(&limit) {
+            errors.push(FieldError::new("/limit", "must be 1 to 200"));
+        }
+        let before = self.after.map(i64::from);
+        if before.is_some_and(|before| before < 1) {
+            errors.push(FieldError::new("/after", "must be the id of a transaction"));
+        }
+        let entry_type = self.entry_type.as_deref().map(str::parse::<EntryType>).transpose();
+        let entry_type = entry_type
+            .map_err(|error| errors.push(FieldError::new("/type", error.to_string())))
+            .unwrap_or_default();
+        let mut time = |pointer, text: &Option<String>| {
+            let time = text.as_deref().map(DateTime::parse_from_rfc3339).transpose();
+            time.map_err(|_| {
+                errors.push(FieldError::new(pointer, "must be a time such as 2026-11-24T12:00:00Z"))
+            })
+            .unwrap_or_default()
+            .map(|time| time.to_utc())
+        };
+        let (from, to) = (time("/from", &self.from), time("/to", &self.to));
+        if !errors.is_empty() {
+            return Err(Problem::invalid_request(errors));
+        }
+        Ok((Filter { before, entry_type, from, to }, limit))
+    }
+
+    /// What a link to the next page repeats. All of it was understood, so it needs no escaping but for an offset.
+    fn query(&self) -> String {
+        let given = [("type", &self.entry_type), ("from", &self.from), ("to", &self.to)];
+        let pairs = given.into_iter().filter_map(|(name, value)| {
+            value.as_ref().map(|value| format!("{name}={}", value.replace('+', "%2B")))
+        });
+        let query = pairs.collect::<Vec<_>>().join("&");
+        if query.is_empty() { query } else { format!("?{query}") }
+    }
+}

@@ -1,0 +1,118 @@
+//! Lots in Postgres.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use shared_events::MemberId;
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use super::{accounts, decoded};
+use crate::domain::{Account, Lot, Lots, Points};
+
+struct Row {
+    lot_id: i64,
+    remaining: i64,
+    expires_at: DateTime<Utc>,
+}
+
+/// The lots of an account that have points left.
+pub async fn open(executor: impl PgExecutor<'_>, account: &Account) -> sqlx::Result<Lots> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT lot_id, remaining, expires_at FROM lot WHERE membership_id = $1 AND remaining > 0",
+        account.membership_id.0
+    )
+    .fetch_all(executor)
+    .await?;
+    collect(rows.into_iter())
+}
+
+/// Reads the lots of an account that is locked: in a statement of its own, after the lock, so that it sees what was
+/// committed before. Books that do not fit are not written on.
+pub async fn load_in_tx(tx: &mut PgConnection, account: &mut Account) -> sqlx::Result<()> {
+    account.lots = open(tx, account).await?;
+    check(account).map_err(|broken| sqlx::Error::Decode(broken.into()))
+}
+
+/// Reads the lots of accounts that are locked, in one statement. Accounts whose books do not fit are left out, and logged.
+pub async fn load_all_in_tx(tx: &mut PgConnection, accounts: Vec<Account>) -> sqlx::Result<Vec<Account>> {
+    let memberships: Vec<Uuid> = accounts.iter().map(|account| account.membership_id.0).collect();
+    let rows = sqlx::query!(
+        "SELECT membership_id, lot_id, remaining, expires_at FROM lot
+         WHERE membership_id = ANY ($1) AND remaining > 0",
+        &memberships
+    )
+    .fetch_all(tx)
+    .await?;
+    let mut lots: HashMap<Uuid, Vec<Row>> = HashMap::new();
+    for row in rows {
+        let lot = Row { lot_id: row.lot_id, remaining: row.remaining, expires_at: row.expires_at };
+        lots.entry(row.membership_id).or_default().push(lot);
+    }
+    let mut loaded = Vec::with_capacity(accounts.len());
+    for mut account in accounts {
+        let own = lots.remove(&account.membership_id.0).unwrap_or_default();
+        account.lots = collect(own.into_iter())?;
+        match check(&account) {
+            Ok(()) => loaded.push(account),
+            Err(broken) => tracing::error!(error = broken, "an account is left alone"),
+        }
+    }
+    Ok(loaded)
+}
+
+/// Whether the lots have as many points as the balance; says so if not.
+fn check(account: &Account) -> Result<(), String> {
+    let (member_id, lots, balance) = (account.member_id, account.lots.total(), account.balance);
+    if lots == balance.get() {
+        return Ok(());
+    }
+    Err(format!("the lots of member {member_id} have {lots} points, the balance is {balance}"))
+}
+
+/// The open account of a member with its lots, as they were at one moment.
+pub async fn find_account(
+    executor: impl PgExecutor<'_>,
+    member_id: MemberId,
+) -> sqlx::Result<Option<Account>> {
+    // One statement has one snapshot. The rows of the lots come in the same order each time.
+    let Some(row) = sqlx::query!(
+        r#"SELECT membership_id, member_id, member_status, member_version, balance, version, signup_granted, forfeited,
+                  ARRAY(SELECT lot_id FROM lot WHERE lot.membership_id = account.membership_id AND remaining > 0
+                        ORDER BY lot_id) AS "lot_ids!",
+                  ARRAY(SELECT remaining FROM lot WHERE lot.membership_id = account.membership_id AND remaining > 0
+                        ORDER BY lot_id) AS "remaining!",
+                  ARRAY(SELECT expires_at FROM lot WHERE lot.membership_id = account.membership_id AND remaining > 0
+                        ORDER BY lot_id) AS "expires_at!"
+           FROM account WHERE member_id = $1 AND closed_at IS NULL"#,
+        member_id.get()
+    )
+    .fetch_optional(executor)
+    .await?
+    else {
+        return Ok(None);
+    };
+    let mut account = Account::try_from(accounts::Row {
+        membership_id: row.membership_id,
+        member_id: row.member_id,
+        member_status: row.member_status,
+        member_version: row.member_version,
+        balance: row.balance,
+        version: row.version,
+        signup_granted: row.signup_granted,
+        forfeited: row.forfeited,
+    })?;
+    let rows = row.lot_ids.into_iter().zip(row.remaining).zip(row.expires_at);
+    account.lots =
+        collect(rows.map(|((lot_id, remaining), expires_at)| Row { lot_id, remaining, expires_at }))?;
+    Ok(Some(account))
+}
+
+fn collect(rows: impl Iterator<Item = Row>) -> sqlx::Result<Lots> {
+    let lot = |row: Row| {
+        let remaining = decoded(Points::try_from(row.remaining))?;
+        Ok(Lot { lot_id: row.lot_id, remaining, expires_at: row.expires_at })
+    };
+    Ok(Lots::new(rows.map(lot).collect::<sqlx::Result<_>>()?))
+}

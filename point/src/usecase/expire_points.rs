@@ -1,0 +1,83 @@
+//! Take what is no longer valid out of the accounts, batch by batch.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use metrics::counter;
+use shared_events::Provenance;
+use shared_events::delivery::Wake;
+use shared_events::delivery::outbox::{self, AggregateVersion};
+use shared_events::event::PointsExpired;
+use sqlx::PgPool;
+
+use super::booking::{parts, version_of};
+use crate::domain::{Account, Booking, TransactionId};
+use crate::store::ledger::{self, Stored};
+use crate::store::{Origin, accounts, lots};
+
+/// Most accounts of one transaction: so long at most does an earning or a use wait for it.
+pub const BATCH: i64 = 500;
+/// How often to look when nothing is due.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// Expires what is due, for ever. Of all replicas one works at a time.
+///
+/// # Errors
+/// When the database fails; to be restarted by the supervisor.
+pub async fn expire_forever(pool: &PgPool, relay: &Wake, clock: fn() -> DateTime<Utc>) -> sqlx::Result<()> {
+    loop {
+        if expire_batch(pool, relay, clock()).await? == 0 {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// Expires what is due of some accounts, in one transaction, and publishes it. Returns how many accounts; 0 also while
+/// another replica is at it. Who dies in between leaves the rest due.
+///
+/// # Errors
+/// When the database fails: nothing has expired then.
+pub async fn expire_batch(pool: &PgPool, relay: &Wake, now: DateTime<Utc>) -> sqlx::Result<usize> {
+    let mut tx = pool.begin().await?;
+    if !accounts::try_lead_expiry_in_tx(&mut tx).await? {
+        return Ok(0);
+    }
+    let provenance = Provenance { actor: "service:point".to_owned(), traceparent: None };
+    let origin = Origin { provenance: &provenance, cause: None, now };
+    let due = accounts::lock_due_in_tx(&mut tx, now, BATCH).await?;
+    let due = lots::load_all_in_tx(&mut tx, due).await?.into_iter();
+    let expired: Vec<(Account, Booking)> = due
+        .filter_map(|mut account| {
+            let booking = account.expire(now)?;
+            Some((account, booking))
+        })
+        .collect();
+    let entries = ledger::append_expiries_in_tx(&mut tx, &expired, origin).await?;
+    let events: Vec<(AggregateVersion, PointsExpired)> =
+        expired.iter().zip(&entries).map(|(expired, entry)| event(expired, *entry, now)).collect();
+    outbox::append_all_in_tx(&mut tx, &events, &provenance).await?;
+    tx.commit().await?;
+    counter!("accounts_expired_total").increment(expired.len() as u64);
+    if !expired.is_empty() {
+        relay.wake();
+    }
+    Ok(expired.len())
+}
+
+fn event(
+    (account, booking): &(Account, Booking),
+    transaction_id: TransactionId,
+    now: DateTime<Utc>,
+) -> (AggregateVersion, PointsExpired) {
+    let stored = Stored { transaction_id, lot_ids: Vec::new() };
+    let event = PointsExpired {
+        member_id: account.member_id,
+        membership_id: account.membership_id,
+        amount: booking.amount.abs(),
+        remain_point: booking.balance_after.get(),
+        occurred_at: now,
+        transaction_id,
+        lots: parts(booking, &stored),
+    };
+    (version_of(account), event)
+}
