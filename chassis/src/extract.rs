@@ -6,5 +6,6 @@ mod path;
 mod query;
 
 pub use json::Json;
+pub(crate) use json::JsonBytes;
 pub use path::Path;
 pub use query::Query;

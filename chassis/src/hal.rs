@@ -11,7 +11,7 @@ pub use base_url::BaseUrl;
 pub use collection::{Collection, Page};
 pub use list_query::{ListMode, ListQuery};
 pub use listing::Window;
-pub use resource::Resource;
+pub use resource::{Recorded, Resource};
 
 use links::Links;
 

@@ -12,6 +12,7 @@ pub mod error;
 pub mod extract;
 pub mod hal;
 pub mod http;
+pub mod idempotency;
 mod language;
 mod lifecycle;
 pub mod metrics;

@@ -31,6 +31,9 @@ fn folders(root: &Path, service: &str) -> Vec<(PathBuf, &'static str)> {
     if service != "mypage" {
         folders.push((shared.join("outbox"), "_sqlx_migrations_outbox"));
     }
+    if ["member", "point"].contains(&service) {
+        folders.push((root.join("chassis/migrations/idempotency"), "_sqlx_migrations_idempotency"));
+    }
     folders.push((root.join(service).join("migrations"), "_sqlx_migrations"));
     folders.retain(|(folder, _)| folder.is_dir());
     folders

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use chassis::db::Migrations;
-use chassis::{App, Runtime};
+use chassis::{App, Runtime, idempotency};
 use chrono::Utc;
 use shared_events::delivery::{Delivery, DeliveryCommand, Wake, migrations};
 use shared_events::topic::Topic;
@@ -28,6 +28,7 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     let relay = delivery.publish();
     delivery.subscribe(&[Topic::Message, Topic::Point], vec![relay.clone()], Policies);
     start_republishing(&runtime, &relay);
+    idempotency::start_purging(&runtime);
     let sagas = runtime.supervisor.tracker();
     let state = State { pool: runtime.pool, relay, point, sagas, withdrawal_patience, clock: Utc::now };
     Ok(App { public: http::public(state), internal: axum::Router::new(), migrators: migrators() })
@@ -51,6 +52,7 @@ pub fn migrators() -> Vec<Migrations> {
     vec![
         migrations::INBOX,
         migrations::OUTBOX,
+        idempotency::MIGRATIONS,
         Migrations { table: "_sqlx_migrations", migrator: &MIGRATIONS },
     ]
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use chassis::db::Migrations;
-use chassis::{App, Runtime};
+use chassis::{App, Runtime, idempotency};
 use chrono::Utc;
 use shared_events::delivery::{Delivery, DeliveryCommand, migrations};
 use shared_events::topic::Topic;
@@ -37,6 +37,7 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
             Ok(expired.unwrap_or(Ok(()))?)
         }
     });
+    idempotency::start_purging(&runtime);
     let state = State { pool: runtime.pool, relay, clock: Utc::now, terms, forfeit_delay };
     Ok(App { public: http::public(state.clone()), internal: http::internal(state), migrators: migrators() })
 }
@@ -55,6 +56,7 @@ pub fn migrators() -> Vec<Migrations> {
     vec![
         migrations::INBOX,
         migrations::OUTBOX,
+        idempotency::MIGRATIONS,
         Migrations { table: "_sqlx_migrations", migrator: &MIGRATIONS },
     ]
 }

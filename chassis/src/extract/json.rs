@@ -21,7 +21,22 @@ use crate::{FieldError, Problem};
 #[derive(Debug, Clone, Copy)]
 pub struct Json<T>(pub T);
 
+/// As [`Json`], with the bytes that it came in.
+#[derive(Debug, Clone)]
+pub(crate) struct JsonBytes<T> {
+    pub(crate) value: T,
+    pub(crate) bytes: Bytes,
+}
+
 impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        JsonBytes::from_request(request, state).await.map(|JsonBytes { value, .. }| Self(value))
+    }
+}
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBytes<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Response> {
@@ -31,7 +46,8 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
             return Err(Problem::from_status(StatusCode::UNSUPPORTED_MEDIA_TYPE).into_response());
         }
         let bytes = read(body, limits).await?;
-        parse(&bytes).map(Self).map_err(Problem::into_response)
+        let value = parse(&bytes).map_err(Problem::into_response)?;
+        Ok(Self { value, bytes })
     }
 }
 

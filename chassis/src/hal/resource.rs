@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, StatusCode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{HAL_JSON, Links};
 use crate::Problem;
@@ -41,12 +41,61 @@ impl<T: Serialize> Resource<T> {
     }
 }
 
+impl<T: Serialize> Resource<T> {
+    fn status(&self) -> StatusCode {
+        if self.is_new { StatusCode::CREATED } else { StatusCode::OK }
+    }
+
+    fn location(&self) -> Option<&str> {
+        self.links.href("self").filter(|_| self.is_new)
+    }
+
+    /// The answer as text, to be given again by [`Recorded::from_text`].
+    pub fn record(&self) -> String {
+        let recorded = serde_json::to_string(self).and_then(|body| {
+            let location = self.location().map(str::to_owned);
+            serde_json::to_string(&Recorded { status: self.status().as_u16(), location, body })
+        });
+        // A resource that is no JSON could not be answered in the first place.
+        recorded.unwrap_or_default()
+    }
+}
+
 impl<T: Serialize> IntoResponse for Resource<T> {
     fn into_response(self) -> Response {
-        let status = if self.is_new { StatusCode::CREATED } else { StatusCode::OK };
-        let location = self.links.href("self").and_then(|href| HeaderValue::from_str(href).ok());
-        let mut response = hal_response(status, &self);
-        if let Some(location) = location.filter(|_| self.is_new) {
+        let location = self.location().and_then(|href| HeaderValue::from_str(href).ok());
+        let mut response = hal_response(self.status(), &self);
+        if let Some(location) = location {
+            response.headers_mut().insert(LOCATION, location);
+        }
+        response
+    }
+}
+
+/// A resource that was answered before, to be answered again to the letter.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Recorded {
+    status: u16,
+    location: Option<String>,
+    body: String,
+}
+
+impl Recorded {
+    /// What [`Resource::record`] wrote.
+    ///
+    /// # Errors
+    /// 500 when it is something else.
+    pub fn from_text(text: &str) -> Result<Self, Problem> {
+        serde_json::from_str(text).map_err(|error| Problem::internal(&error))
+    }
+}
+
+impl IntoResponse for Recorded {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
+        let content_type = [(CONTENT_TYPE, HeaderValue::from_static(HAL_JSON))];
+        let mut response = (status, content_type, self.body).into_response();
+        if let Some(location) = self.location.and_then(|href| HeaderValue::from_str(&href).ok()) {
             response.headers_mut().insert(LOCATION, location);
         }
         response

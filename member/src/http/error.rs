@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::point_client::{ForfeitError, Reason};
 use crate::store::members::StoreError;
+use crate::usecase::join::JoinError;
 use crate::usecase::withdraw::WithdrawError;
 
 /// When to try again, where nothing better is known.
@@ -58,11 +59,16 @@ pub(super) fn member_not_found() -> Problem {
     Problem::not_found("member-not-found", "There is no such member.")
 }
 
-pub(super) fn insert_refused(error: StoreError) -> Problem {
+pub(super) fn not_joined(error: JoinError) -> Problem {
     match error {
-        StoreError::MemberIdTaken => taken("member-id-taken", "/memberId", "The memberId is taken."),
-        StoreError::PhoneTaken => taken("phone-taken", "/phoneNo", "The phone number belongs to a member."),
-        StoreError::Database(error) => error.into(),
+        JoinError::Store(StoreError::MemberIdTaken) => {
+            taken("member-id-taken", "/memberId", "The memberId is taken.")
+        }
+        JoinError::Store(StoreError::PhoneTaken) => {
+            taken("phone-taken", "/phoneNo", "The phone number belongs to a member.")
+        }
+        JoinError::Store(StoreError::Database(error)) => error.into(),
+        JoinError::Once(error) => error.into(),
     }
 }
 

@@ -2,8 +2,10 @@
 
 use axum::extract;
 use axum::http::StatusCode;
-use chassis::extract::{Json, Path};
+use axum::response::{IntoResponse, Response};
+use chassis::extract::Path;
 use chassis::hal::{BaseUrl, Collection, ListQuery, Resource};
+use chassis::idempotency::{self, Command};
 use chassis::wire::Integer;
 use chassis::{FieldError, Language, Problem, RequestContext};
 use serde::{Deserialize, Serialize};
@@ -14,12 +16,10 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::State;
-use super::error::{
-    insert_refused, log_withdrawal, member_not_found, withdrawal_refused, withdrawal_under_way,
-};
+use super::error::{log_withdrawal, member_not_found, not_joined, withdrawal_refused, withdrawal_under_way};
 use crate::domain::{Member, Nickname, PhoneNo};
 use crate::store::members;
-use crate::usecase::join::{self, Applicant};
+use crate::usecase::join::{self, Applicant, Joined};
 use crate::usecase::withdraw;
 
 #[derive(Serialize)]
@@ -32,12 +32,21 @@ pub(super) struct MemberBody {
 }
 
 fn resource(base: &BaseUrl, member: &Member) -> Resource<MemberBody> {
-    let member_id = member.member_id;
+    body(base, member.member_id, &member.phone_no, &member.nickname, member.status)
+}
+
+fn body(
+    base: &BaseUrl,
+    member_id: MemberId,
+    phone_no: &PhoneNo,
+    nickname: &Nickname,
+    member_status: MemberStatus,
+) -> Resource<MemberBody> {
     let body = MemberBody {
         member_id,
-        phone_no: member.phone_no.as_str().to_owned(),
-        nickname: member.nickname.as_str().to_owned(),
-        member_status: member.status,
+        phone_no: phone_no.as_str().to_owned(),
+        nickname: nickname.as_str().to_owned(),
+        member_status,
     };
     Resource::new("member", base.href(format_args!("/members/{member_id}")), body)
 }
@@ -81,15 +90,21 @@ pub(super) async fn post(
     extract::State(state): extract::State<State>,
     context: RequestContext,
     base: BaseUrl,
-    Json(application): Json<Application>,
-) -> Result<Resource<MemberBody>, Problem> {
+    Command { body: application, once }: Command<Application>,
+) -> Result<Response, Problem> {
     let applicant = Applicant::try_from(application)?;
+    let Applicant { phone_no, nickname, .. } = applicant.clone();
     let membership_id = MembershipId(Uuid::now_v7());
-    let now = (state.clock)();
-    let member = join::join(&state.pool, &state.relay, applicant, membership_id, &provenance(&context), now)
-        .await
-        .map_err(insert_refused)?;
-    Ok(resource(&base, &member).created())
+    let (now, provenance) = ((state.clock)(), provenance(&context));
+    let joined =
+        join::join(&state.pool, &state.relay, applicant, membership_id, &provenance, now, &once).await;
+    Ok(match joined.map_err(not_joined)? {
+        Joined::Now(member) => resource(&base, &member).created().into_response(),
+        // Whatever has become of the member since.
+        Joined::Before(member_id) => {
+            idempotency::hit(body(&base, member_id, &phone_no, &nickname, MemberStatus::Ready).created())
+        }
+    })
 }
 
 pub(super) async fn get(

@@ -1,5 +1,6 @@
 //! Join. Needs nothing but this service's own Postgres: it is open 24 hours, 365 days (the requirement).
 
+use chassis::idempotency::{Once, OnceError};
 use chrono::{DateTime, Utc};
 use shared_events::delivery::Wake;
 use shared_events::delivery::outbox::{self, AggregateVersion};
@@ -22,10 +23,36 @@ pub struct Applicant {
     pub nickname: Nickname,
 }
 
-/// Makes somebody a member and publishes `MemberJoined`.
+/// What became of an application.
+#[derive(Clone, Debug)]
+pub enum Joined {
+    /// Somebody is a member now.
+    Now(Member),
+    /// The same application was granted before, to a member of this id.
+    Before(MemberId),
+}
+
+/// Why nobody joined.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// The memberId or the phone number is taken, or the database failed.
+    #[error("the member cannot be stored")]
+    Store(#[from] StoreError),
+    /// The application came under a key that stands in its way.
+    #[error("the application is not taken up")]
+    Once(#[from] OnceError),
+}
+
+impl From<sqlx::Error> for JoinError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Makes somebody a member and publishes `MemberJoined`, unless that was done before.
 ///
 /// # Errors
-/// [`StoreError`]: the memberId or the phone number is taken, or the database failed.
+/// [`JoinError`]
 pub async fn join(
     pool: &PgPool,
     relay: &Wake,
@@ -33,13 +60,14 @@ pub async fn join(
     membership_id: MembershipId,
     provenance: &Provenance,
     now: DateTime<Utc>,
-) -> Result<Member, StoreError> {
+    once: &Once,
+) -> Result<Joined, JoinError> {
     let chosen = applicant.member_id.is_some();
     loop {
-        let joined = attempt(pool, applicant.clone(), membership_id, provenance, now).await;
+        let joined = attempt(pool, applicant.clone(), membership_id, provenance, now, once).await;
         match joined {
             // Somebody chose the id that was generated in the same moment: the next one will do.
-            Err(StoreError::MemberIdTaken) if !chosen => {}
+            Err(JoinError::Store(StoreError::MemberIdTaken)) if !chosen => {}
             Ok(_) => {
                 relay.wake();
                 return joined;
@@ -55,21 +83,48 @@ async fn attempt(
     membership_id: MembershipId,
     provenance: &Provenance,
     now: DateTime<Utc>,
-) -> Result<Member, StoreError> {
+    once: &Once,
+) -> Result<Joined, JoinError> {
     let mut tx = pool.begin().await?;
+    let joined = join_in_tx(&mut tx, applicant, membership_id, provenance, now, once).await;
+    match &joined {
+        Ok(Joined::Now(_)) => tx.commit().await?,
+        // At once, not when the connection is used next: the next request may come with the same key.
+        Ok(Joined::Before(_)) | Err(_) => tx.rollback().await?,
+    }
+    joined
+}
+
+async fn join_in_tx(
+    tx: &mut PgConnection,
+    applicant: Applicant,
+    membership_id: MembershipId,
+    provenance: &Provenance,
+    now: DateTime<Utc>,
+    once: &Once,
+) -> Result<Joined, JoinError> {
+    if let Some(answer) = once.begin_in_tx(tx).await? {
+        return Ok(Joined::Before(recorded(&answer)?));
+    }
     let Applicant { member_id, phone_no, nickname } = applicant;
     let member_id = match member_id {
         Some(member_id) => member_id,
-        None => members::next_free_id_in_tx(&mut tx).await?,
+        None => members::next_free_id_in_tx(tx).await?,
     };
     let mut member = Member::join(member_id, membership_id, phone_no, nickname, now);
     // The insertion comes first: it waits for a withdrawal of this id that is about to leave its tombstone.
-    members::insert_in_tx(&mut tx, &member).await?;
-    go_on_from_tombstone_in_tx(&mut tx, &mut member).await?;
+    members::insert_in_tx(tx, &member).await?;
+    go_on_from_tombstone_in_tx(tx, &mut member).await?;
     let aggregate = AggregateVersion { member_id, membership_id, version: member.version };
-    outbox::append_in_tx(&mut tx, aggregate, &MemberJoined(member.to_state()), provenance).await?;
-    tx.commit().await?;
-    Ok(member)
+    outbox::append_in_tx(tx, aggregate, &MemberJoined(member.to_state()), provenance).await?;
+    once.record_in_tx(tx, || member_id.to_string()).await?;
+    Ok(Joined::Now(member))
+}
+
+/// What is recorded of a joining is the id: the rest of the answer is in the application, and personal.
+fn recorded(answer: &str) -> Result<MemberId, JoinError> {
+    let id = answer.parse().ok().and_then(|id: i64| MemberId::try_from(id).ok());
+    id.ok_or_else(|| sqlx::Error::Decode("no memberId was recorded".into()).into())
 }
 
 async fn go_on_from_tombstone_in_tx(tx: &mut PgConnection, member: &mut Member) -> Result<(), StoreError> {

@@ -1,15 +1,17 @@
 //! `/points/{memberId}/adjustments`: an operator puts a balance right.
 
 use axum::extract;
-use chassis::extract::{Json, Path, Query};
-use chassis::hal::{BaseUrl, Resource};
+use axum::response::Response;
+use chassis::extract::{Path, Query};
+use chassis::hal::BaseUrl;
+use chassis::idempotency::Command as Keyed;
 use chassis::wire::Integer;
 use chassis::{Problem, RequestContext};
 use serde::Deserialize;
 use shared_events::MemberId;
 
 use super::State;
-use super::command::{Fields, Mode, TransactionBody, because, carry_out};
+use super::command::{Fields, Mode, because, carry_out};
 use crate::domain::PointChange;
 use crate::usecase::transact::Command;
 
@@ -26,8 +28,8 @@ pub(super) async fn post(
     base: BaseUrl,
     Path(member_id): Path<MemberId>,
     Query(mode): Query<Mode>,
-    Json(Adjustment { amount, reason }): Json<Adjustment>,
-) -> Result<Resource<TransactionBody>, Problem> {
+    Keyed { body: Adjustment { amount, reason }, once }: Keyed<Adjustment>,
+) -> Result<Response, Problem> {
     context.principal.require_operator()?;
     let mut fields = Fields::default();
     fields.remark("/reason", Some(&reason));
@@ -37,5 +39,5 @@ pub(super) async fn post(
     }
     fields.check()?;
     let command = Command::Adjust(change.map_err(|_| Problem::invalid_request(Vec::new()))?);
-    carry_out(&state, &context, &base, because(member_id, command, &reason, mode.dry_run)).await
+    carry_out(&state, &context, &base, because(member_id, command, &reason, mode.dry_run, &once)).await
 }

@@ -1,6 +1,8 @@
 //! What the commands of a shop and an operator have in common: their fields, and the transaction they answer with.
 
-use chassis::hal::{BaseUrl, Resource};
+use axum::response::{IntoResponse, Response};
+use chassis::hal::{BaseUrl, Recorded, Resource};
+use chassis::idempotency::{self, Once};
 use chassis::{FieldError, Problem, RequestContext};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -10,7 +12,7 @@ use super::error::not_transacted;
 use super::{State, provenance};
 use crate::domain::{LotId, Points, TransactionId};
 use crate::store::ledger::{Movement, Remarks, Transaction};
-use crate::usecase::transact::{Command, Request, transact};
+use crate::usecase::transact::{Command, Done, Performed, Request, transact};
 
 /// Longest receipt and reason, in characters.
 const LONGEST_REMARK: usize = 200;
@@ -82,13 +84,18 @@ pub(super) async fn carry_out(
     context: &RequestContext,
     base: &BaseUrl,
     request: Request<'_>,
-) -> Result<Resource<TransactionBody>, Problem> {
-    let now = (state.clock)();
-    let done = transact(&state.pool, &state.relay, &state.terms, request, &provenance(context), now)
-        .await
-        .map_err(not_transacted)?;
-    let resource = resource(base, request.member_id, done.transaction);
-    Ok(if request.is_dry_run { resource } else { resource.created() })
+) -> Result<Response, Problem> {
+    let (now, provenance) = ((state.clock)(), provenance(context));
+    let answer = |done: &Done| {
+        let resource = resource(base, request.member_id, done.transaction.clone());
+        if request.is_dry_run { resource } else { resource.created() }
+    };
+    let record = |done: &Done| answer(done).record();
+    let performed = transact(&state.pool, &state.relay, &state.terms, request, &provenance, now, record);
+    Ok(match performed.await.map_err(not_transacted)? {
+        Performed::Now(done) => answer(&done).into_response(),
+        Performed::Before(text) => idempotency::hit(Recorded::from_text(&text)?),
+    })
 }
 
 /// Collects what is wrong with the fields of a body.
@@ -131,11 +138,13 @@ impl Fields {
 }
 
 /// A request without anything said about it but this.
-pub(super) const fn because(
+pub(super) const fn because<'a>(
     member_id: MemberId,
     command: Command,
-    reason: &str,
+    reason: &'a str,
     is_dry_run: bool,
-) -> Request<'_> {
-    Request { member_id, command, remarks: Remarks { reference: None, reason: Some(reason) }, is_dry_run }
+    once: &'a Once,
+) -> Request<'a> {
+    let remarks = Remarks { reference: None, reason: Some(reason) };
+    Request { member_id, command, remarks, is_dry_run, once }
 }

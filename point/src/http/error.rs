@@ -44,6 +44,7 @@ pub(super) fn not_transacted(error: TransactError) -> Problem {
             Problem::conflict("reference-taken", detail)
                 .with_errors(vec![FieldError::new("/reference", detail)])
         }
+        TransactError::Once(error) => error.into(),
         TransactError::Database(error) => error.into(),
     }
 }

@@ -1,8 +1,10 @@
 //! `/points/{memberId}`: a member's balance.
 
 use axum::extract;
-use chassis::extract::{Json, Path};
-use chassis::hal::{BaseUrl, Resource};
+use axum::response::{IntoResponse, Response};
+use chassis::extract::Path;
+use chassis::hal::{BaseUrl, Recorded, Resource};
+use chassis::idempotency::{self, Command as Keyed};
 use chassis::wire::Integer;
 use chassis::{FieldError, Problem, RequestContext};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,7 +17,7 @@ use super::{State, provenance};
 use crate::domain::{Account, AccountState, PointChange};
 use crate::store::ledger::Remarks;
 use crate::store::lots;
-use crate::usecase::transact::{Command, Request, transact};
+use crate::usecase::transact::{Command, Done, Performed, Request, transact};
 
 /// What is meant by soon.
 const EXPIRING_SOON: TimeDelta = TimeDelta::days(30);
@@ -53,13 +55,9 @@ pub(super) struct Patch {
     require_point: Integer,
 }
 
-fn resource(
-    base: &BaseUrl,
-    account: &Account,
-    remain_point: i64,
-    require_point: Option<i64>,
-) -> Resource<Point> {
+fn resource(base: &BaseUrl, account: &Account, require_point: Option<i64>) -> Resource<Point> {
     let member_id = account.member_id;
+    let remain_point = account.balance.get();
     let body = Point { member_id, member_status: member_status(account), remain_point, require_point };
     Resource::new("point", base.href(format_args!("/points/{member_id}")), body)
 }
@@ -104,17 +102,20 @@ pub(super) async fn patch(
     context: RequestContext,
     base: BaseUrl,
     Path(member_id): Path<MemberId>,
-    Json(Patch { require_point }): Json<Patch>,
-) -> Result<Resource<Point>, Problem> {
+    Keyed { body: Patch { require_point }, once }: Keyed<Patch>,
+) -> Result<Response, Problem> {
     let change = PointChange::from_require_point(require_point.0).map_err(|error| {
         Problem::invalid_request(vec![FieldError::new("/requirePoint", error.to_string())])
             .with_member("requirePoint", require_point)
     })?;
-    let now = (state.clock)();
     let command = Command::Change(change, None);
-    let request = Request { member_id, command, remarks: Remarks::default(), is_dry_run: false };
-    let done = transact(&state.pool, &state.relay, &state.terms, request, &provenance(&context), now)
-        .await
-        .map_err(|error| not_patched(error, change))?;
-    Ok(resource(&base, &done.account, done.account.balance.get(), Some(require_point.0)))
+    let request = Request { member_id, command, remarks: Remarks::default(), is_dry_run: false, once: &once };
+    let (now, provenance) = ((state.clock)(), provenance(&context));
+    let answer = |done: &Done| resource(&base, &done.account, Some(require_point.0));
+    let record = |done: &Done| answer(done).record();
+    let performed = transact(&state.pool, &state.relay, &state.terms, request, &provenance, now, record);
+    Ok(match performed.await.map_err(|error| not_patched(error, change))? {
+        Performed::Now(done) => answer(&done).into_response(),
+        Performed::Before(text) => idempotency::hit(Recorded::from_text(&text)?),
+    })
 }

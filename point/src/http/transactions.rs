@@ -1,8 +1,10 @@
 //! `/points/{memberId}/transactions`: earn and use points at a shop, and look at the history.
 
 use axum::extract;
-use chassis::extract::{Json, Path, Query};
+use axum::response::Response;
+use chassis::extract::{Path, Query};
 use chassis::hal::{BaseUrl, Collection, Resource};
+use chassis::idempotency::Command as Keyed;
 use chassis::wire::Integer;
 use chassis::{FieldError, Problem, RequestContext};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -37,8 +39,8 @@ pub(super) async fn post(
     base: BaseUrl,
     Path(member_id): Path<MemberId>,
     Query(mode): Query<Mode>,
-    Json(new): Json<NewTransaction>,
-) -> Result<Resource<TransactionBody>, Problem> {
+    Keyed { body: new, once }: Keyed<NewTransaction>,
+) -> Result<Response, Problem> {
     let mut fields = Fields::default();
     let amount = fields.amount("/amount", new.amount.0);
     fields.remark("/reference", Some(&new.reference));
@@ -55,8 +57,13 @@ pub(super) async fn post(
     fields.check()?;
     let remarks = Remarks { reference: Some(&new.reference), reason: new.reason.as_deref() };
     let command = Command::Change(change, new.expires_at);
-    carry_out(&state, &context, &base, Request { member_id, command, remarks, is_dry_run: mode.dry_run })
-        .await
+    carry_out(
+        &state,
+        &context,
+        &base,
+        Request { member_id, command, remarks, is_dry_run: mode.dry_run, once: &once },
+    )
+    .await
 }
 
 fn check_expiry(

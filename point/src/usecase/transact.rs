@@ -1,5 +1,6 @@
 //! Earn, use, cancel or adjust points.
 
+use chassis::idempotency::{Once, OnceError};
 use chrono::{DateTime, Utc};
 use shared_events::delivery::Wake;
 use shared_events::event::LotPart;
@@ -44,6 +45,8 @@ pub struct Request<'a> {
     pub remarks: Remarks<'a>,
     /// Whether only to tell what would happen.
     pub is_dry_run: bool,
+    /// Lets it take effect once.
+    pub once: &'a Once,
 }
 
 /// What was done, or would be.
@@ -53,6 +56,15 @@ pub struct Done {
     pub account: Account,
     /// The transaction; after a dry run it has no id, and neither have its new lots.
     pub transaction: Transaction,
+}
+
+/// What became of a command.
+#[derive(Clone, Debug)]
+pub enum Performed {
+    /// It was carried out.
+    Now(Box<Done>),
+    /// It had been before: what was recorded then.
+    Before(String),
 }
 
 /// Why nothing was done.
@@ -85,6 +97,9 @@ pub enum TransactError {
     /// The shop's receipt was booked before.
     #[error("the reference is taken")]
     ReferenceTaken,
+    /// The command came under a key that stands in its way.
+    #[error("the command is not carried out")]
+    Once(#[source] OnceError),
     /// The database failed; nothing was changed unless the commit itself was cut off.
     #[error("the database failed")]
     Database(#[source] sqlx::Error),
@@ -93,6 +108,12 @@ pub enum TransactError {
 impl From<sqlx::Error> for TransactError {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error)
+    }
+}
+
+impl From<OnceError> for TransactError {
+    fn from(error: OnceError) -> Self {
+        Self::Once(error)
     }
 }
 
@@ -105,7 +126,8 @@ impl From<AppendError> for TransactError {
     }
 }
 
-/// Carries out a command on a member's open account, and tells the relay. A dry run does all of it and takes it back.
+/// Carries out a command on a member's open account, unless that was done before, and tells the relay. A dry run does all
+/// of it and takes it back. `record` makes the text that gives the answer again.
 ///
 /// # Errors
 /// [`TransactError`]
@@ -116,16 +138,37 @@ pub async fn transact(
     request: Request<'_>,
     provenance: &Provenance,
     now: DateTime<Utc>,
-) -> Result<Done, TransactError> {
+    record: impl FnOnce(&Done) -> String,
+) -> Result<Performed, TransactError> {
     let mut tx = pool.begin().await?;
-    let done = transact_in_tx(&mut tx, terms, request, Origin { provenance, cause: None, now }).await?;
-    if request.is_dry_run {
-        tx.rollback().await?;
-    } else {
-        tx.commit().await?;
-        relay.wake();
+    let origin = Origin { provenance, cause: None, now };
+    let performed = perform_in_tx(&mut tx, terms, request, origin, record).await;
+    match &performed {
+        Ok(Performed::Now(_)) if !request.is_dry_run => {
+            tx.commit().await?;
+            relay.wake();
+        }
+        // At once, not when the connection is used next: the next request may come with the same key.
+        Ok(_) | Err(_) => tx.rollback().await?,
     }
-    Ok(done)
+    performed
+}
+
+async fn perform_in_tx(
+    tx: &mut PgConnection,
+    terms: &Terms,
+    request: Request<'_>,
+    origin: Origin<'_>,
+    record: impl FnOnce(&Done) -> String,
+) -> Result<Performed, TransactError> {
+    let keyless = Once::default();
+    let once = if request.is_dry_run { &keyless } else { request.once };
+    if let Some(answer) = once.begin_in_tx(tx).await? {
+        return Ok(Performed::Before(answer));
+    }
+    let done = transact_in_tx(tx, terms, request, origin).await?;
+    once.record_in_tx(tx, || record(&done)).await?;
+    Ok(Performed::Now(Box::new(done)))
 }
 
 async fn transact_in_tx(

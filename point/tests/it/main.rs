@@ -11,6 +11,7 @@ mod cancellations;
 mod concurrency;
 mod expiry;
 mod forfeitures;
+mod idempotency;
 mod ledger;
 mod member_changed;
 mod points;

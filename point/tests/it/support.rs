@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use shared_events::delivery::{EventHandler, Outcome, Wake};
 use shared_events::event::MemberStatus;
 use shared_events::{Envelope, Event};
-use sqlx::PgPool;
+use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 pub use membership::Membership;
@@ -36,6 +36,7 @@ pub const TERMS: Terms =
 /// The service's two routers on a database of their own, connected as `point_app`.
 pub struct Service {
     pub pool: PgPool,
+    owner_url: String,
     public: Router,
     internal: Router,
 }
@@ -57,25 +58,37 @@ impl Service {
     /// With forfeitures that are slowed down.
     pub async fn start_with_delay(forfeit_delay: Option<Delay>) -> Self {
         let database = TestDatabase::migrated(&point::SERVICE, &point::app::migrators()).await;
-        let pool = database.pool(16);
-        Self::of(pool, now, TERMS, forfeit_delay)
+        Self::of(database.pool(16), database.owner_url(), now, TERMS, forfeit_delay)
     }
 
-    fn of(pool: PgPool, clock: fn() -> DateTime<Utc>, terms: Terms, forfeit_delay: Option<Delay>) -> Self {
+    /// Ages what is remembered of commands by a day.
+    pub async fn a_day_goes_by_for_keys(&self) {
+        let aged = "UPDATE idempotency_key SET created_at = created_at - interval '24 hours'";
+        let mut owner = PgConnection::connect(&self.owner_url).await.expect("a connection");
+        sqlx::query(aged).execute(&mut owner).await.expect("a day goes by");
+    }
+
+    fn of(
+        pool: PgPool,
+        owner_url: String,
+        clock: fn() -> DateTime<Utc>,
+        terms: Terms,
+        forfeit_delay: Option<Delay>,
+    ) -> Self {
         let state = State { pool: pool.clone(), relay: Wake::new(), clock, terms, forfeit_delay };
         let public = chassis::http::test_router(http::public(state.clone()));
         let internal = chassis::http::test_router(http::internal(state));
-        Self { pool, public, internal }
+        Self { pool, owner_url, public, internal }
     }
 
     /// The same accounts at another time.
     pub fn at(&self, clock: fn() -> DateTime<Utc>) -> Self {
-        Self::of(self.pool.clone(), clock, TERMS, None)
+        Self::of(self.pool.clone(), self.owner_url.clone(), clock, TERMS, None)
     }
 
     /// The same accounts on other terms.
     pub fn on(&self, terms: Terms) -> Self {
-        Self::of(self.pool.clone(), now, terms, None)
+        Self::of(self.pool.clone(), self.owner_url.clone(), now, terms, None)
     }
 
     /// A service with the account of a NORMAL member, who has the 1,000 points for joining.

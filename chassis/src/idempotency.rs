@@ -1,0 +1,298 @@
+//! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a command that is sent again takes effect once.
+//!
+//! A key counts for who asks, for the method and path, and for at least a day. What took effect is remembered in the
+//! transaction of the effect; what was refused or failed is not, since there is nothing that could happen twice.
+
+use std::time::Duration;
+
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+use sqlx::migrate::Migrator;
+use sqlx::{PgConnection, PgPool};
+
+use crate::db::Migrations;
+use crate::extract::JsonBytes;
+use crate::problem::RETRY_SHORTLY;
+use crate::{Principal, Problem, Runtime};
+
+static MIGRATOR: Migrator = sqlx::migrate!("./migrations/idempotency");
+
+/// The table of remembered commands: for services that take keys.
+pub const MIGRATIONS: Migrations = Migrations { table: "_sqlx_migrations_idempotency", migrator: &MIGRATOR };
+
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Marks an answer that was given before.
+const HIT: HeaderName = HeaderName::from_static("idempotency-hit");
+const LONGEST_KEY: usize = 255;
+
+/// How long a command is remembered at least.
+const RETENTION_HOURS: i32 = 24;
+const PURGE_EVERY: Duration = Duration::from_secs(10 * 60);
+const PURGE_BATCH: i64 = 10_000;
+
+/// The JSON body of a command, with its key. Rejections as those of [`Json`](crate::extract::Json), and 400
+/// `invalid-idempotency-key`.
+#[derive(Debug)]
+pub struct Command<T> {
+    /// What the client asks for.
+    pub body: T,
+    /// Lets it take effect once.
+    pub once: Once,
+}
+
+/// Lets a command take effect once, if the client sent a key.
+#[derive(Debug, Clone, Default)]
+pub struct Once(Option<Keyed>);
+
+#[derive(Debug, Clone)]
+struct Keyed {
+    id: [u8; 32],
+    body_hash: [u8; 32],
+}
+
+/// Why a command with a key is not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum OnceError {
+    /// The same command is being carried out at the moment.
+    #[error("a request with this key is still being carried out")]
+    InProgress,
+    /// The key came with another body before.
+    #[error("the key was used for another request")]
+    OtherBody,
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<OnceError> for Problem {
+    fn from(error: OnceError) -> Self {
+        match error {
+            OnceError::InProgress => Self::conflict(
+                "request-in-progress",
+                "A request with this Idempotency-Key is still being carried out.",
+            )
+            .with_retry_after(RETRY_SHORTLY),
+            OnceError::OtherBody => Self::unprocessable(
+                "idempotency-key-reused",
+                "This Idempotency-Key was used for a request with another body.",
+            ),
+            OnceError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl Once {
+    /// What was recorded when the command took effect before; `None`: it is to be carried out now. Nobody else carries
+    /// it out until the transaction ends.
+    ///
+    /// # Errors
+    /// [`OnceError`]
+    pub async fn begin_in_tx(&self, tx: &mut PgConnection) -> Result<Option<String>, OnceError> {
+        let Some(Keyed { id, body_hash }) = &self.0 else { return Ok(None) };
+        let [a, b, c, d, e, f, g, h, ..] = *id;
+        let lock = i64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        let is_ours = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "is_ours!""#, lock)
+            .fetch_one(&mut *tx)
+            .await?;
+        if !is_ours {
+            return Err(OnceError::InProgress);
+        }
+        let recorded =
+            sqlx::query!("SELECT body_hash, answer FROM idempotency_key WHERE id = $1", id.as_slice())
+                .fetch_optional(tx)
+                .await?;
+        match recorded {
+            Some(recorded) if recorded.body_hash != body_hash => Err(OnceError::OtherBody),
+            Some(recorded) => Ok(Some(recorded.answer)),
+            None => Ok(None),
+        }
+    }
+
+    /// Remembers that the command takes effect with this transaction, and what gives the answer again: no personal data.
+    ///
+    /// # Errors
+    /// [`OnceError`]
+    pub async fn record_in_tx(
+        &self,
+        tx: &mut PgConnection,
+        answer: impl FnOnce() -> String,
+    ) -> Result<(), OnceError> {
+        let Some(Keyed { id, body_hash }) = &self.0 else { return Ok(()) };
+        sqlx::query!(
+            "INSERT INTO idempotency_key (id, body_hash, answer) VALUES ($1, $2, $3)",
+            id.as_slice(),
+            body_hash.as_slice(),
+            answer(),
+        )
+        .execute(tx)
+        .await
+        .map_err(|error| match error.as_database_error() {
+            // Another request recorded it between our look and our lock.
+            Some(database) if database.is_unique_violation() => OnceError::InProgress,
+            _ => OnceError::Database(error),
+        })?;
+        Ok(())
+    }
+}
+
+/// Marks an answer as one that was given before.
+pub fn hit(response: impl IntoResponse) -> Response {
+    let mut response = response.into_response();
+    response.headers_mut().insert(HIT, HeaderValue::from_static("true"));
+    response
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Command<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let key = key(&parts.headers).map_err(Problem::into_response)?;
+        let principal =
+            Principal::from_request_parts(&mut parts, state).await.map_err(Problem::into_response)?;
+        let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+        let JsonBytes { value, bytes } =
+            JsonBytes::from_request(Request::from_parts(parts, body), state).await?;
+        let keyed = key.map(|key| Keyed {
+            id: id(&principal, &method, &path, &key),
+            body_hash: Sha256::digest(&bytes).into(),
+        });
+        Ok(Self { body: value, once: Once(keyed) })
+    }
+}
+
+fn id(principal: &Principal, method: &Method, path: &str, key: &str) -> [u8; 32] {
+    let scope = [principal.actor().as_str(), method.as_str(), path, key].join("\n");
+    Sha256::digest(scope).into()
+}
+
+/// The key, quoted as a structured field's string (RFC 8941 §3.3.3) or bare.
+fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all(KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    let key = match text.strip_prefix('"') {
+        Some(quoted) => unquote(quoted),
+        None => Some(text.to_owned()),
+    };
+    match key {
+        Some(key) if values.next().is_none() && is_key(&key) => Ok(Some(key)),
+        _ => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "invalid-idempotency-key",
+            format!("An Idempotency-Key has 1 to {LONGEST_KEY} printable ASCII characters, and comes once."),
+        )),
+    }
+}
+
+fn is_key(key: &str) -> bool {
+    (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+/// What stands between the quotes, of which the first is gone.
+fn unquote(quoted: &str) -> Option<String> {
+    let mut key = String::new();
+    let mut letters = quoted.chars();
+    loop {
+        match letters.next()? {
+            '"' => return letters.next().is_none().then_some(key),
+            '\\' => key.push(letters.next().filter(|escaped| ['"', '\\'].contains(escaped))?),
+            letter => key.push(letter),
+        }
+    }
+}
+
+/// Starts to forget what is older than a day: for services that take keys.
+pub fn start_purging(runtime: &Runtime) {
+    let pool = runtime.pool.clone();
+    runtime.supervisor.spawn("idempotency-purge", move |token| {
+        let pool = pool.clone();
+        async move { Ok(token.run_until_cancelled(purge_forever(&pool)).await.unwrap_or(Ok(()))?) }
+    });
+}
+
+/// For ever, in small transactions. An error is for the supervisor, which starts anew.
+async fn purge_forever(pool: &PgPool) -> sqlx::Result<()> {
+    loop {
+        if purge(pool).await? < PURGE_BATCH.unsigned_abs() {
+            tokio::time::sleep(PURGE_EVERY).await;
+        }
+    }
+}
+
+/// Forgets some of what is older than a day. Returns how many commands.
+///
+/// # Errors
+/// When the database fails.
+pub async fn purge(pool: &PgPool) -> sqlx::Result<u64> {
+    let purged = sqlx::query!(
+        "DELETE FROM idempotency_key WHERE id = ANY (ARRAY(
+             SELECT id FROM idempotency_key WHERE created_at < now() - make_interval(hours => $1)
+             ORDER BY created_at LIMIT $2))",
+        RETENTION_HOURS,
+        PURGE_BATCH,
+    )
+    .execute(pool)
+    .await?;
+    Ok(purged.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(value: &str) -> Result<Option<String>, (u16, String)> {
+        let headers = HeaderMap::from_iter([(KEY, HeaderValue::from_str(value).unwrap())]);
+        key(&headers).map_err(|problem| (problem.status().as_u16(), problem.code().to_owned()))
+    }
+
+    #[test]
+    fn a_key_is_quoted_or_bare_and_means_the_same() {
+        assert_eq!(key(&HeaderMap::new()).unwrap(), None);
+        for (value, key) in [
+            ("abc", "abc"),
+            ("\"abc\"", "abc"),
+            ("  abc ", "abc"),
+            ("\"a b\"", "a b"),
+            (r#""a\"b\\c""#, r#"a"b\c"#),
+            ("8e03978e-40d5-43dd-bc93-6894a57f9324", "8e03978e-40d5-43dd-bc93-6894a57f9324"),
+        ] {
+            assert_eq!(parsed(value), Ok(Some(key.to_owned())), "{value}");
+        }
+        let longest = "k".repeat(255);
+        assert_eq!(parsed(&longest), Ok(Some(longest)));
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        let refused = Err((400, "invalid-idempotency-key".to_owned()));
+        let (long, very_long) = ("k".repeat(256), "k".repeat(10_000));
+        for value in ["", "  ", "\"\"", "\"abc", "\"abc\"x", "\"a\\x\"", "\"a\\", "ключ", &long, &very_long]
+        {
+            assert_eq!(parsed(value), refused, "{value}");
+        }
+        let mut twice = HeaderMap::new();
+        twice.append(KEY, HeaderValue::from_static("a"));
+        twice.append(KEY, HeaderValue::from_static("a"));
+        assert!(key(&twice).is_err());
+    }
+
+    #[test]
+    fn a_key_counts_for_who_asks_and_what_for() {
+        let (operator, shop) = (Principal::Operator, Principal::Shop("1".to_owned()));
+        let ids = [
+            id(&operator, &Method::POST, "/members", "k"),
+            id(&shop, &Method::POST, "/members", "k"),
+            id(&operator, &Method::PATCH, "/members", "k"),
+            id(&operator, &Method::POST, "/points", "k"),
+            id(&operator, &Method::POST, "/members", "l"),
+        ];
+        let mut different = ids.to_vec();
+        different.sort_unstable();
+        different.dedup();
+        assert_eq!(different.len(), ids.len());
+    }
+}

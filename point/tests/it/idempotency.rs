@@ -1,0 +1,176 @@
+//! `Idempotency-Key`: a command that is sent again takes effect once.
+
+use axum::body::Body;
+use axum::http::Request;
+use chassis::idempotency::purge;
+use chassis::testing::Answer;
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::{Membership, Service, request};
+
+async fn service() -> Service {
+    Service::with_normal_member(Membership::of(1)).await
+}
+
+fn keyed(line: (&str, &str), key: &str, body: &Value) -> Request<Body> {
+    let request = request(line.0, line.1, Some("application/json")).header("idempotency-key", key);
+    request.body(Body::from(body.to_string())).expect("a request")
+}
+
+async fn send(service: &Service, line: (&str, &str), key: &str, body: &Value) -> Answer {
+    service.send(keyed(line, key, body)).await
+}
+
+fn is_hit(answer: &Answer) -> bool {
+    answer.header("idempotency-hit") == Some("true")
+}
+
+const EARN: (&str, &str) = ("POST", "/points/1/transactions");
+const PATCH: (&str, &str) = ("PATCH", "/points/1");
+
+fn earning(reference: &str) -> Value {
+    json!({ "type": "EARN", "amount": 5, "reference": reference })
+}
+
+#[tokio::test]
+async fn each_command_takes_effect_once_and_is_answered_the_same_again() {
+    let service = service().await;
+    let used = service.transact(1, &json!({ "type": "USE", "amount": 9, "reference": "U-1" })).await;
+    let cancellation = format!("/points/1/transactions/{used}/cancellation");
+    for (key, line, body) in [
+        ("1", EARN, earning("R-1")),
+        ("2", PATCH, json!({ "requirePoint": 7 })),
+        ("3", PATCH, json!({ "requirePoint": -3 })),
+        ("4", ("POST", cancellation.as_str()), json!({ "amount": 4, "reason": "x" })),
+        ("5", ("POST", "/points/1/adjustments"), json!({ "amount": 2, "reason": "x" })),
+    ] {
+        let first = send(&service, line, key, &body).await;
+        assert!(first.status.is_success() && !is_hit(&first), "{first:?}");
+        let after = service.snapshot().await;
+        for _ in 0..2 {
+            let again = send(&service, line, key, &body).await;
+            assert!(is_hit(&again), "{line:?}: {again:?}");
+            assert_eq!((again.status, &again.body), (first.status, &first.body));
+            for header in ["location", "content-type"] {
+                assert_eq!(again.header(header), first.header(header));
+            }
+        }
+        assert_eq!(service.snapshot().await, after, "{line:?}");
+    }
+    service.assert_books_are_right().await;
+}
+
+#[tokio::test]
+async fn a_key_that_comes_with_another_body_is_refused() {
+    let service = service().await;
+    assert_eq!(send(&service, PATCH, "k", &json!({ "requirePoint": 7 })).await.status, 200);
+    let before = service.snapshot().await;
+    let other = send(&service, PATCH, "k", &json!({ "requirePoint": 8 })).await;
+    assert_eq!(other.problem(), (422, "idempotency-key-reused"));
+    assert_eq!(service.snapshot().await, before);
+}
+
+#[tokio::test]
+async fn a_key_counts_for_its_own_member_and_method() {
+    let service = service().await;
+    let other = Membership::of(2);
+    service.deliver(other.is(shared_events::event::MemberStatus::Normal, 1)).await;
+    let body = json!({ "requirePoint": 7 });
+    for path in ["/points/1", "/points/2"] {
+        let answer = send(&service, ("PATCH", path), "k", &body).await;
+        assert!(answer.status == 200 && !is_hit(&answer), "{answer:?}");
+    }
+    assert!(!is_hit(&send(&service, EARN, "k", &earning("R-1")).await));
+    assert!(is_hit(&send(&service, PATCH, "\"k\"", &body).await), "quoted or bare is the same");
+}
+
+#[tokio::test]
+async fn what_was_refused_is_not_remembered() {
+    let service = service().await;
+    let body = json!({ "requirePoint": -1_005 });
+    let refused = send(&service, PATCH, "k", &body).await;
+    assert_eq!(refused.problem(), (422, "insufficient-points"));
+    service.change(1, 5).await;
+    let done = send(&service, PATCH, "k", &body).await;
+    assert!(done.status == 200 && !is_hit(&done), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_dry_run_neither_takes_nor_leaves_a_key() {
+    let service = service().await;
+    let dry = ("POST", "/points/1/transactions?dryRun=true");
+    for _ in 0..2 {
+        assert_eq!(send(&service, dry, "k", &earning("R-1")).await.status, 200);
+    }
+    assert_eq!(send(&service, EARN, "k", &earning("R-1")).await.status, 201);
+    let dry = send(&service, dry, "k", &earning("R-2")).await;
+    assert!(dry.status == 200 && !is_hit(&dry));
+}
+
+#[tokio::test]
+async fn while_a_command_is_carried_out_its_repetition_is_turned_away() {
+    let service = service().await;
+    let mut held = service.pool.begin().await.expect("a transaction");
+    sqlx::query("SELECT FROM account FOR UPDATE").execute(&mut *held).await.expect("the account is held");
+    let body = json!({ "requirePoint": 7 });
+    let first = send(&service, PATCH, "k", &body);
+    let second = async {
+        chassis::testing::until("the first waits for the account", async || {
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+                .fetch_one(&service.pool)
+                .await
+                .expect("the locks")
+        })
+        .await;
+        let second = send(&service, PATCH, "k", &body).await;
+        held.rollback().await.expect("the account is free");
+        second
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!(second.problem(), (409, "request-in-progress"));
+    assert!(second.header("retry-after").is_some());
+    assert_eq!((first.status.as_u16(), first.number("remainPoint")), (200, 1_007));
+    assert!(is_hit(&send(&service, PATCH, "k", &body).await));
+}
+
+#[tokio::test]
+async fn of_many_at_the_same_time_one_takes_effect() {
+    let service = service().await;
+    let body = json!({ "requirePoint": 7 });
+    for key in ["a", "b", "c"] {
+        let answers = join_all((0..12).map(|_| send(&service, PATCH, key, &body))).await;
+        let done = answers.iter().filter(|it| it.status == 200 && !is_hit(it)).count();
+        assert_eq!(done, 1, "{answers:?}");
+        for answer in answers.iter().filter(|it| it.status != 200) {
+            assert_eq!(answer.problem(), (409, "request-in-progress"));
+        }
+    }
+    assert_eq!(service.get("/points/1").await.number("remainPoint"), 1_021);
+    service.assert_books_are_right().await;
+}
+
+#[tokio::test]
+async fn what_is_no_key_is_refused_and_changes_nothing() {
+    let service = service().await;
+    let before = service.snapshot().await;
+    for key in ["", "\"\"", "\"open", &"k".repeat(256), &"k".repeat(10_000)] {
+        let answer = send(&service, PATCH, key, &json!({ "requirePoint": 7 })).await;
+        assert_eq!(answer.problem(), (400, "invalid-idempotency-key"), "{key}");
+    }
+    assert_eq!(service.snapshot().await, before);
+    let longest = send(&service, PATCH, &"k".repeat(255), &json!({ "requirePoint": 7 })).await;
+    assert_eq!(longest.status, 200);
+}
+
+#[tokio::test]
+async fn a_command_is_remembered_for_a_day_at_least_and_then_forgotten() {
+    let service = service().await;
+    let body = json!({ "requirePoint": 7 });
+    send(&service, PATCH, "k", &body).await;
+    assert_eq!(purge(&service.pool).await.expect("nothing to purge"), 0);
+    assert!(is_hit(&send(&service, PATCH, "k", &body).await));
+    service.a_day_goes_by_for_keys().await;
+    assert_eq!(purge(&service.pool).await.expect("one to purge"), 1);
+    assert!(!is_hit(&send(&service, PATCH, "k", &body).await));
+}
