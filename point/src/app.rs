@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use chassis::db::Migrations;
 use chassis::{App, Runtime, idempotency};
 use chrono::Utc;
+use clap::Subcommand;
 use shared_events::delivery::{Delivery, DeliveryCommand, migrations};
 use shared_events::topic::Topic;
 use sqlx::migrate::Migrator;
@@ -12,6 +13,7 @@ use sqlx::migrate::Migrator;
 use crate::config::Config;
 use crate::http::{self, State};
 use crate::policy::Policies;
+use crate::reconcile::{ReconcileArgs, reconcile};
 use crate::usecase::expire_points::expire_forever;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -42,12 +44,29 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     Ok(App { public: http::public(state.clone()), internal: http::internal(state), migrators: migrators() })
 }
 
+/// What the service can do besides serving.
+#[derive(Clone, Debug, Subcommand)]
+pub enum PointCommand {
+    /// Parked events.
+    #[command(flatten)]
+    Delivery(DeliveryCommand),
+    /// Compares the entries, the balance and the lots of every account, and what my page shows; exits with 1 when anything
+    /// differs
+    Reconcile(ReconcileArgs),
+}
+
 /// Carries out a command of the command line.
 ///
 /// # Errors
-/// When the database or the output fails.
-pub async fn perform(command: DeliveryCommand, config: Config, runtime: Runtime) -> anyhow::Result<ExitCode> {
-    command.run(&runtime.pool, Policies { validity: config.terms.terms().validity }).await
+/// When the database, my page or the output fails.
+pub async fn perform(command: PointCommand, config: Config, runtime: Runtime) -> anyhow::Result<ExitCode> {
+    match command {
+        PointCommand::Reconcile(args) => reconcile(&runtime.pool, &args).await,
+        PointCommand::Delivery(command) => {
+            let validity = config.terms.terms().validity;
+            command.run(&runtime.pool, Policies { validity }).await
+        }
+    }
 }
 
 /// What has to be in the schema.

@@ -6,6 +6,7 @@ pub mod domain;
 pub mod fault;
 pub mod http;
 pub mod policy;
+pub mod reconcile;
 pub mod store;
 pub mod usecase;
 

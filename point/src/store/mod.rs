@@ -1,6 +1,7 @@
 //! SQL of the point service.
 
 pub mod accounts;
+pub mod books;
 pub mod holders;
 pub mod ledger;
 pub mod lots;

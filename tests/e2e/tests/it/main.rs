@@ -10,6 +10,7 @@ mod notifications;
 mod outages;
 mod parked;
 mod poison;
+mod reconcile;
 mod relay;
 mod replay;
 mod start;
