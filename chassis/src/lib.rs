@@ -5,6 +5,7 @@
 //! the public and the internal listener, supervises the background tasks and shuts all of it down gracefully.
 
 pub mod cli;
+pub mod conditional;
 mod context;
 pub mod db;
 mod descriptors;
