@@ -29,7 +29,7 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     let delivery = Delivery::new(&runtime, config.kafka);
     let relay = delivery.publish();
     let wake = Wake::new();
-    delivery.subscribe(&[Topic::Member], vec![wake.clone()], Policies { clock: Utc::now });
+    delivery.subscribe(&[Topic::Member, Topic::Point], vec![wake.clone()], Policies { clock: Utc::now });
     let worker = Arc::new(Worker {
         pool: runtime.pool.clone(),
         gateway: config.gateway.gateway().map_err(anyhow::Error::msg)?,

@@ -166,7 +166,7 @@ impl<G: SmsGateway> Worker<G> {
             Ok(to) => to,
             Err(error) => return Delivery::Failed { reason: error.to_string() },
         };
-        let Some(text) = self.texts.of(claimed.kind) else {
+        let Some(text) = self.texts.of(claimed.kind, claimed.notice) else {
             let reason = "this version has no text for such a message".to_owned();
             return Delivery::Postponed {
                 reason,
@@ -174,7 +174,7 @@ impl<G: SmsGateway> Worker<G> {
                 may_be_accepted: claimed.may_be_accepted,
             };
         };
-        let sms = Sms { client_reference: claimed.message_id, to, text, queued_at: claimed.queued_at };
+        let sms = Sms { client_reference: claimed.message_id, to, text: &text, queued_at: claimed.queued_at };
         if claimed.may_be_accepted {
             match self.exchange("find", self.gateway.find(sms)).await {
                 Ok(Some(accepted)) => return sent(accepted),

@@ -6,7 +6,7 @@ use chassis::db::Migrations;
 use chassis::{App, Runtime, idempotency};
 use chrono::Utc;
 use clap::Subcommand;
-use shared_events::delivery::{Delivery, DeliveryCommand, migrations};
+use shared_events::delivery::{Delivery, DeliveryCommand, Wake, migrations};
 use shared_events::topic::Topic;
 use sqlx::migrate::Migrator;
 
@@ -15,6 +15,7 @@ use crate::http::{self, State};
 use crate::policy::Policies;
 use crate::reconcile::{ReconcileArgs, reconcile};
 use crate::usecase::expire_points::expire_forever;
+use crate::usecase::notify_expiry::notify_forever;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -31,17 +32,29 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     let relay = delivery.publish();
     let terms = config.terms.terms();
     delivery.subscribe(&[Topic::Member], vec![relay.clone()], Policies { validity: terms.validity });
-    let (pool, expiry_relay) = (runtime.pool.clone(), relay.clone());
-    runtime.supervisor.spawn("point-expiry", move |token| {
-        let (pool, relay) = (pool.clone(), expiry_relay.clone());
-        async move {
-            let expired = token.run_until_cancelled(expire_forever(&pool, &relay, Utc::now)).await;
-            Ok(expired.unwrap_or(Ok(()))?)
-        }
-    });
+    start_expiry(&runtime, &relay);
     idempotency::start_purging(&runtime);
     let state = State { pool: runtime.pool, relay, clock: Utc::now, terms, forfeit_delay };
     Ok(App { public: http::public(state.clone()), internal: http::internal(state), migrators: migrators() })
+}
+
+fn start_expiry(runtime: &Runtime, relay: &Wake) {
+    let (pool, relay) = (runtime.pool.clone(), relay.clone());
+    runtime.supervisor.spawn("point-expiry", move |token| {
+        let (pool, relay) = (pool.clone(), relay.clone());
+        async move {
+            let expiring = async {
+                tokio::try_join!(
+                    expire_forever(&pool, &relay, Utc::now),
+                    notify_forever(&pool, &relay, Utc::now)
+                )
+            };
+            match token.run_until_cancelled(expiring).await {
+                Some(Err(error)) => Err(error.into()),
+                Some(Ok(_)) | None => Ok(()),
+            }
+        }
+    });
 }
 
 /// What the service can do besides serving.

@@ -112,8 +112,11 @@ async fn other_messages_and_events_change_nothing() {
         transaction_id: None,
         reference: None,
         lots: None,
+        next_expiration: None,
     };
     for event in [
+        message_sent_of(MessageKind::ExpiryNotice, 1, membership_id),
+        message_failed_of(MessageKind::ExpiryNotice, 1, membership_id),
         message_sent_of(MessageKind::Unknown, 1, membership_id),
         message_failed_of(MessageKind::Unknown, 1, membership_id),
         Event::PointsEarned(earned),

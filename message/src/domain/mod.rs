@@ -10,4 +10,4 @@ pub use delivery::{Delivery, RetryBudget};
 pub use limits::{Admission, Counter, Limits, Scope};
 pub use message::{Message, MessageStatus};
 pub use phone_no::{KoreanMobile, PhoneNo};
-pub use text::Texts;
+pub use text::{ExpiryNotice, Texts};

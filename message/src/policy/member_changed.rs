@@ -23,6 +23,8 @@ pub(super) async fn handle_in_tx(
         member_id: member.member_id,
         membership_id: member.membership_id,
         kind: MessageKind::Welcome,
+        occasion: "",
+        notice: None,
         phone_no: &phone_no,
         traceparent: envelope.provenance.traceparent.as_deref(),
     };

@@ -2,6 +2,7 @@
 
 mod member_changed;
 mod member_withdrawn;
+mod points_expiring;
 
 use chrono::{DateTime, Utc};
 use shared_events::delivery::{EventHandler, HandlerError, Outcome};
@@ -30,6 +31,9 @@ impl EventHandler for Policies {
                 member_changed::handle_in_tx(tx, envelope, &state, now).await?
             }
             Event::MemberWithdrawn(withdrawn) => member_withdrawn::handle_in_tx(tx, &withdrawn, now).await?,
+            Event::PointsExpiring(expiring) => {
+                points_expiring::handle_in_tx(tx, envelope, &expiring, now).await?
+            }
             _ => Outcome::Ignored,
         };
         Ok(outcome)

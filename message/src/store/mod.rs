@@ -12,5 +12,6 @@ fn member_id(id: i64) -> sqlx::Result<MemberId> {
 }
 
 fn kind(name: &str) -> MessageKind {
-    if name == MessageKind::Welcome.as_str() { MessageKind::Welcome } else { MessageKind::Unknown }
+    let known = [MessageKind::Welcome, MessageKind::ExpiryNotice].into_iter();
+    known.into_iter().find(|kind| kind.as_str() == name).unwrap_or(MessageKind::Unknown)
 }

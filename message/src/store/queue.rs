@@ -7,7 +7,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::{kind, member_id};
-use crate::domain::{MessageStatus, PhoneNo};
+use crate::domain::{ExpiryNotice, MessageStatus, PhoneNo};
 
 /// A notification to be queued.
 #[derive(Clone, Debug)]
@@ -18,32 +18,54 @@ pub struct NewMessage<'a> {
     pub membership_id: MembershipId,
     /// What it is for.
     pub kind: MessageKind,
+    /// Which one of its kind: there is one of each per membership.
+    pub occasion: &'a str,
+    /// What an expiry notice tells of.
+    pub notice: Option<ExpiryNotice>,
     /// Where it goes.
     pub phone_no: &'a PhoneNo,
     /// The trace of what caused it.
     pub traceparent: Option<&'a str>,
 }
 
-/// Queues a notification, unless the membership has one of its kind. Says whether it did.
+/// Queues a notification, unless the membership has one of its kind and occasion. Says whether it did.
 pub async fn queue_in_tx(
     tx: &mut PgConnection,
     message: &NewMessage<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let queued = sqlx::query!(
-        "INSERT INTO message (member_id, membership_id, kind, phone_no, status, due_at, queued_at, traceparent)
-         VALUES ($1, $2, $3, $4, 'QUEUED', $5, $5, $6)
-         ON CONFLICT (membership_id, kind) DO NOTHING",
+        "INSERT INTO message (member_id, membership_id, kind, phone_no, status, due_at, queued_at, traceparent,
+                              occasion, points, expires_at)
+         VALUES ($1, $2, $3, $4, 'QUEUED', $5, $5, $6, $7, $8, $9)
+         ON CONFLICT (membership_id, kind, occasion) DO NOTHING",
         message.member_id.get(),
         message.membership_id.0,
         message.kind.as_str(),
         message.phone_no.0,
         now,
         message.traceparent,
+        message.occasion,
+        message.notice.map(|notice| notice.points),
+        message.notice.map(|notice| notice.expires_at),
     )
     .execute(tx)
     .await?;
     Ok(queued.rows_affected() == 1)
+}
+
+/// The number that a member was, or is to be, welcomed at; none of a member who has withdrawn.
+pub async fn phone_no_in_tx(
+    tx: &mut PgConnection,
+    membership_id: MembershipId,
+) -> sqlx::Result<Option<PhoneNo>> {
+    let found = sqlx::query_scalar!(
+        "SELECT phone_no FROM message WHERE membership_id = $1 AND kind = 'WELCOME'",
+        membership_id.0
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(found.flatten().map(PhoneNo))
 }
 
 /// Cancels what a membership has queued and erases its phone number. Returns how many rows changed.
@@ -115,6 +137,8 @@ pub struct Claimed {
     pub membership_id: MembershipId,
     /// What it is for.
     pub kind: MessageKind,
+    /// What an expiry notice tells of.
+    pub notice: Option<ExpiryNotice>,
     /// Where it goes.
     pub phone_no: PhoneNo,
     /// Which attempt this is, from 1.
@@ -144,7 +168,7 @@ pub async fn claim_in_tx(
                may_be_accepted = may_be_accepted OR claim IS NOT NULL
            WHERE message_id = ANY ($1)
            RETURNING message_id, member_id, membership_id, kind, phone_no AS "phone_no!", attempts, may_be_accepted,
-                     queued_at, admitted_at AS "admitted_at!", traceparent"#,
+                     queued_at, admitted_at AS "admitted_at!", traceparent, points, expires_at"#,
         message_ids,
         lease.claim,
         lease.until,
@@ -159,6 +183,10 @@ pub async fn claim_in_tx(
                 member_id: member_id(row.member_id)?,
                 membership_id: MembershipId(row.membership_id),
                 kind: kind(&row.kind),
+                notice: row
+                    .points
+                    .zip(row.expires_at)
+                    .map(|(points, expires_at)| ExpiryNotice { points, expires_at }),
                 phone_no: PhoneNo(row.phone_no),
                 attempts: row.attempts,
                 may_be_accepted: row.may_be_accepted,
@@ -293,6 +321,8 @@ mod tests {
             member_id: MemberId::try_from(1).unwrap(),
             membership_id: MembershipId(Uuid::nil()),
             kind: MessageKind::Welcome,
+            occasion: "",
+            notice: None,
             phone_no: &PhoneNo("01085581234".to_owned()),
             traceparent: None,
         };

@@ -9,6 +9,7 @@ mod claims;
 mod gateways;
 mod http;
 mod limits;
+mod notices;
 mod outages;
 mod policies;
 mod resending;

@@ -1,14 +1,18 @@
 //! `/mypages`: what members see of themselves.
 
 use axum::extract;
+use axum::response::Response;
+use chassis::conditional::{Conditions, ETag};
 use chassis::extract::Path;
 use chassis::hal::{BaseUrl, Collection, ListQuery, Resource};
 use chassis::{Problem, RequestContext};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
-use shared_events::MemberId;
+use shared_events::{MemberId, MembershipId};
 
 use super::State;
 use crate::store::pages::{self, Page};
+use crate::store::transactions::{self, Transaction};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -18,23 +22,77 @@ pub(super) struct PageBody {
     nickname: String,
     member_status: String,
     remain_point: i64,
+    next_expiration: Option<Expiration>,
 }
 
-fn resource(base: &BaseUrl, page: Page) -> Resource<PageBody> {
-    let Page { member_id, phone_no, nickname, member_status, remain_point } = page;
-    let body = PageBody { member_id, phone_no, nickname, member_status, remain_point };
-    Resource::new("mypage", base.href(format_args!("/mypages/{member_id}")), body)
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Expiration {
+    points: i64,
+    expires_at: DateTime<Utc>,
+}
+
+/// A page with the latest transactions, newest first.
+#[derive(Serialize)]
+pub(super) struct FullPage {
+    #[serde(flatten)]
+    page: PageBody,
+    transactions: Vec<TransactionBody>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TransactionBody {
+    transaction_id: i64,
+    #[serde(rename = "type")]
+    entry_type: String,
+    amount: i64,
+    remain_point: i64,
+    reference: Option<String>,
+    occurred_at: DateTime<Utc>,
+}
+
+impl From<Page> for PageBody {
+    fn from(page: Page) -> Self {
+        let next = page.next_expiration_points.zip(page.next_expires_at);
+        Self {
+            member_id: page.member_id,
+            phone_no: page.phone_no,
+            nickname: page.nickname,
+            member_status: page.member_status,
+            remain_point: page.remain_point,
+            next_expiration: next.map(|(points, expires_at)| Expiration { points, expires_at }),
+        }
+    }
+}
+
+impl From<Transaction> for TransactionBody {
+    fn from(transaction: Transaction) -> Self {
+        let Transaction { transaction_id, entry_type, amount, remain_point, reference, occurred_at } =
+            transaction;
+        Self { transaction_id, entry_type, amount, remain_point, reference, occurred_at }
+    }
+}
+
+fn href(base: &BaseUrl, member_id: i64) -> String {
+    base.href(format_args!("/mypages/{member_id}"))
 }
 
 pub(super) async fn get(
     extract::State(state): extract::State<State>,
     _context: RequestContext,
     base: BaseUrl,
+    conditions: Conditions,
     Path(member_id): Path<MemberId>,
-) -> Result<Resource<PageBody>, Problem> {
+) -> Result<Response, Problem> {
     let page = pages::find(&state.pool, member_id).await?;
-    page.map(|page| resource(&base, page))
-        .ok_or_else(|| Problem::not_found("page-not-found", "There is no page of this member."))
+    let page =
+        page.ok_or_else(|| Problem::not_found("page-not-found", "There is no page of this member."))?;
+    let latest = transactions::latest(&state.pool, member_id, MembershipId(page.membership_id)).await?;
+    let transactions = latest.into_iter().map(TransactionBody::from).collect();
+    let body = FullPage { page: page.into(), transactions };
+    let etag = ETag::of(&body);
+    Ok(conditions.answer(&etag, Resource::new("mypage", href(&base, member_id.get()), body)))
 }
 
 pub(super) async fn list(
@@ -47,6 +105,6 @@ pub(super) async fn list(
     let found = pages::list(&state.pool, window.after, window.offset, window.limit).await?;
     let total = if query.wants_total() { pages::count(&state.pool).await? } else { 0 };
     Ok(query.collection(&base, "/mypages", "mypages", found, total, |page| {
-        (page.member_id, resource(&base, page))
+        (page.member_id, Resource::new("mypage", href(&base, page.member_id), page.into()))
     }))
 }

@@ -1,14 +1,35 @@
 //! What my page does when something happens elsewhere: it shows it, if it is newer.
 
+mod points_changed;
+
 use shared_events::delivery::{EventHandler, HandlerError, Outcome};
-use shared_events::event::{
-    MemberJoined, MemberStatusChanged, PointsAdjusted, PointsEarned, PointsExpired, PointsForfeited,
-    PointsRestored, PointsUsed,
-};
-use shared_events::{Envelope, Event};
+use shared_events::event::{MemberJoined, MemberStatusChanged};
+use shared_events::{Envelope, Event, MemberId};
 use sqlx::PgConnection;
 
-use crate::store::pages;
+use self::points_changed::PointsChanged;
+use crate::store::{pages, transactions};
+
+/// Puts the point half on the page, if it is newer. Says whether it was.
+async fn put_points_in_tx(
+    tx: &mut PgConnection,
+    member_id: MemberId,
+    changed: &PointsChanged,
+    version: i64,
+) -> sqlx::Result<bool> {
+    let PointsChanged { membership_id, remain_point, next_expiration, transaction, is_closed } = changed;
+    let put =
+        pages::put_balance_in_tx(tx, member_id, *membership_id, *remain_point, *next_expiration, version);
+    if !put.await? {
+        return Ok(false);
+    }
+    if *is_closed {
+        transactions::clear_in_tx(tx, member_id).await?;
+    } else if let Some(transaction) = transaction {
+        transactions::add_in_tx(tx, member_id, *membership_id, transaction).await?;
+    }
+    Ok(true)
+}
 
 /// My page's policies.
 #[derive(Clone, Copy, Debug)]
@@ -30,15 +51,10 @@ impl EventHandler for Policies {
             Event::MemberWithdrawn(event) => {
                 pages::remove_member_in_tx(tx, member_id, event.membership_id, version).await?
             }
-            Event::PointsEarned(PointsEarned { membership_id, remain_point, .. })
-            | Event::PointsUsed(PointsUsed { membership_id, remain_point, .. })
-            | Event::PointsForfeited(PointsForfeited { membership_id, remain_point, .. })
-            | Event::PointsExpired(PointsExpired { membership_id, remain_point, .. })
-            | Event::PointsRestored(PointsRestored { membership_id, remain_point, .. })
-            | Event::PointsAdjusted(PointsAdjusted { membership_id, remain_point, .. }) => {
-                pages::put_balance_in_tx(tx, member_id, membership_id, remain_point, version).await?
+            event => {
+                let Some(changed) = PointsChanged::of(event) else { return Ok(Outcome::Ignored) };
+                put_points_in_tx(tx, member_id, &changed, version).await?
             }
-            _ => return Ok(Outcome::Ignored),
         };
         Ok(if was_newer { Outcome::Applied } else { Outcome::Stale })
     }

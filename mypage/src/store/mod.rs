@@ -1,3 +1,4 @@
 //! SQL of the read model.
 
 pub mod pages;
+pub mod transactions;

@@ -211,6 +211,8 @@ async fn every_interleaving_of_a_rejoined_members_events_ends_in_the_same_row() 
         "point_membership_id": rejoined.id,
         "point_version": 5,
         "remain_point": 650,
+        "next_expiration_points": null,
+        "next_expires_at": null,
     });
 
     assert_eq!(assert_every_interleaving_ends_with(&history, &expected).await, 252);
@@ -230,6 +232,8 @@ async fn every_interleaving_of_a_withdrawn_members_events_ends_with_nothing_pers
         "point_membership_id": membership.id,
         "point_version": 3,
         "remain_point": 0,
+        "next_expiration_points": null,
+        "next_expires_at": null,
     });
 
     assert_eq!(assert_every_interleaving_ends_with(&history, &expected).await, 35);

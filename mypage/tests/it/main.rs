@@ -6,3 +6,4 @@ mod interleavings;
 mod pages;
 mod schema;
 mod support;
+mod transactions;

@@ -42,7 +42,7 @@ async fn a_page_is_a_hal_resource() {
         answer.body,
         json!({
             "memberId": 3, "phoneNo": membership.phone_no(), "nickname": membership.nickname(),
-            "memberStatus": "NORMAL", "remainPoint": 1000, "_links": { "self": href, "mypage": href },
+            "memberStatus": "NORMAL", "remainPoint": 1000, "nextExpiration": null, "transactions": [], "_links": { "self": href, "mypage": href },
         })
     );
 }

@@ -10,8 +10,8 @@ use mypage::policy::Policies;
 use serde_json::Value;
 use shared_events::delivery::{EventHandler, Outcome};
 use shared_events::event::{
-    MemberJoined, MemberState, MemberStatus, MemberStatusChanged, MemberWithdrawn, PointsEarned,
-    PointsForfeited, PointsUsed,
+    MemberJoined, MemberState, MemberStatus, MemberStatusChanged, MemberWithdrawn, NextExpiration,
+    PointsEarned, PointsForfeited, PointsUsed,
 };
 use shared_events::{Envelope, Event, MemberId, MembershipId, Provenance};
 use sqlx::{PgConnection, PgPool};
@@ -44,6 +44,13 @@ impl Service {
 
     pub async fn get(&self, path: &str) -> Answer {
         self.send("GET", path).await
+    }
+
+    /// `GET` with `If-None-Match`.
+    pub async fn get_unless(&self, path: &str, etag: &str) -> Answer {
+        let request = Request::get(path).header(header::HOST, "mypage.test");
+        let request = request.header(header::IF_NONE_MATCH, etag);
+        ask(&self.public, request.body(Body::empty()).expect("a request")).await
     }
 
     /// Asks without a body. `path` may also be a whole URL, as links are.
@@ -123,6 +130,24 @@ impl Membership {
             transaction_id: None,
             reference: None,
             lots: None,
+            next_expiration: None,
+        };
+        self.record("/point", "PointsEarned", version, Event::PointsEarned(event))
+    }
+
+    /// An earning as point tells of it in full: of 1 point, with the receipt `R-<id>`.
+    pub fn earned_in(self, transaction_id: i64, version: i64) -> Record {
+        let event = PointsEarned {
+            member_id: self.member_id(),
+            membership_id: self.id,
+            amount: 1,
+            remain_point: version,
+            entry_type: "EARN".to_owned(),
+            occurred_at: now(),
+            transaction_id: Some(transaction_id),
+            reference: Some(format!("R-{transaction_id}")),
+            lots: None,
+            next_expiration: Some(NextExpiration { points: version, expires_at: now() }),
         };
         self.record("/point", "PointsEarned", version, Event::PointsEarned(event))
     }
@@ -137,6 +162,7 @@ impl Membership {
             transaction_id: None,
             reference: None,
             lots: None,
+            next_expiration: None,
         };
         self.record("/point", "PointsUsed", version, Event::PointsUsed(event))
     }
@@ -183,6 +209,6 @@ impl Membership {
     }
 }
 
-fn now() -> DateTime<Utc> {
+pub fn now() -> DateTime<Utc> {
     "2026-03-04T05:06:07Z".parse().expect("a time")
 }

@@ -1,6 +1,6 @@
 //! A membership's point account and what may happen to it.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use shared_events::event::MemberStatus;
 use shared_events::{MemberId, MembershipId};
 
@@ -178,6 +178,13 @@ impl Account {
         self.balance.get() - expired.map(|lot| lot.remaining.get()).sum::<i64>()
     }
 
+    /// How many points expire within `period`.
+    #[must_use]
+    pub fn expiring(&self, now: DateTime<Utc>, period: TimeDelta) -> i64 {
+        let due = self.lots.iter().filter(|lot| lot.is_valid(now) && lot.expires_at <= now + period);
+        due.map(|lot| lot.remaining.get()).sum()
+    }
+
     /// Closes the account. What is left is forfeited; with nothing left there is no entry.
     /// `None` when it was closed before.
     pub fn forfeit(&mut self) -> Option<Forfeiture> {
@@ -259,7 +266,6 @@ pub struct Forfeiture {
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
     use uuid::Uuid;
 
     use super::*;

@@ -6,6 +6,7 @@ pub mod change;
 pub mod entry;
 pub mod holder;
 pub mod lot;
+pub mod notice;
 pub mod points;
 pub mod validity;
 
@@ -15,6 +16,7 @@ pub use change::PointChange;
 pub use entry::{Booking, EntryType, LotChange, LotId, NewLot, TransactionId};
 pub use holder::Holder;
 pub use lot::{Lot, Lots};
+pub use notice::NoticeStage;
 pub use points::{PointOverflow, Points};
 pub use validity::Validity;
 

@@ -2,6 +2,7 @@
 
 use axum::extract;
 use axum::response::Response;
+use chassis::conditional::Conditions;
 use chassis::extract::{Path, Query};
 use chassis::hal::BaseUrl;
 use chassis::idempotency::Command as Keyed;
@@ -26,6 +27,7 @@ pub(super) async fn post(
     extract::State(state): extract::State<State>,
     context: RequestContext,
     base: BaseUrl,
+    conditions: Conditions,
     Path(member_id): Path<MemberId>,
     Query(mode): Query<Mode>,
     Keyed { body: Adjustment { amount, reason }, once }: Keyed<Adjustment>,
@@ -39,5 +41,6 @@ pub(super) async fn post(
     }
     fields.check()?;
     let command = Command::Adjust(change.map_err(|_| Problem::invalid_request(Vec::new()))?);
-    carry_out(&state, &context, &base, because(member_id, command, &reason, mode.dry_run, &once)).await
+    carry_out(&state, &context, &base, because(member_id, command, &reason, mode.dry_run, &once, &conditions))
+        .await
 }

@@ -1,6 +1,7 @@
 //! What the commands of a shop and an operator have in common: their fields, and the transaction they answer with.
 
 use axum::response::{IntoResponse, Response};
+use chassis::conditional::Conditions;
 use chassis::hal::{BaseUrl, Recorded, Resource};
 use chassis::idempotency::{self, Once};
 use chassis::{FieldError, Problem, RequestContext};
@@ -144,7 +145,8 @@ pub(super) const fn because<'a>(
     reason: &'a str,
     is_dry_run: bool,
     once: &'a Once,
+    conditions: &'a Conditions,
 ) -> Request<'a> {
     let remarks = Remarks { reference: None, reason: Some(reason) };
-    Request { member_id, command, remarks, is_dry_run, once }
+    Request { member_id, command, remarks, is_dry_run, once, conditions }
 }

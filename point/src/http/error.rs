@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chassis::conditional::PreconditionFailed;
 use chassis::{FieldError, Problem};
 use shared_events::event::MemberStatus;
 
@@ -44,6 +45,7 @@ pub(super) fn not_transacted(error: TransactError) -> Problem {
             Problem::conflict("reference-taken", detail)
                 .with_errors(vec![FieldError::new("/reference", detail)])
         }
+        TransactError::PreconditionFailed => PreconditionFailed.into(),
         TransactError::Once(error) => error.into(),
         TransactError::Database(error) => error.into(),
     }

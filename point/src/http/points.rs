@@ -2,12 +2,13 @@
 
 use axum::extract;
 use axum::response::{IntoResponse, Response};
+use chassis::conditional::Conditions;
 use chassis::extract::Path;
 use chassis::hal::{BaseUrl, Recorded, Resource};
 use chassis::idempotency::{self, Command as Keyed};
 use chassis::wire::Integer;
 use chassis::{FieldError, Problem, RequestContext};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared_events::MemberId;
 use shared_events::event::MemberStatus;
@@ -17,10 +18,7 @@ use super::{State, provenance};
 use crate::domain::{Account, AccountState, PointChange};
 use crate::store::ledger::Remarks;
 use crate::store::lots;
-use crate::usecase::transact::{Command, Done, Performed, Request, transact};
-
-/// What is meant by soon.
-const EXPIRING_SOON: TimeDelta = TimeDelta::days(30);
+use crate::usecase::transact::{Command, Done, EXPIRING_SOON, Performed, Request, etag, transact};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -74,11 +72,24 @@ pub(super) async fn get(
     extract::State(state): extract::State<State>,
     _context: RequestContext,
     base: BaseUrl,
+    conditions: Conditions,
     Path(member_id): Path<MemberId>,
-) -> Result<Resource<Balance>, Problem> {
+) -> Result<Response, Problem> {
     let now = (state.clock)();
     let account = lots::find_account(&state.pool, member_id).await?.ok_or_else(account_not_found)?;
-    let soon = now + EXPIRING_SOON;
+    let point = Point {
+        member_id,
+        member_status: member_status(&account),
+        remain_point: account.usable(now),
+        require_point: None,
+    };
+    let expiring_soon = account.expiring(now, EXPIRING_SOON);
+    let balance = Balance { point, expirations: expirations(&account, now), expiring_soon };
+    let resource = Resource::new("point", base.href(format_args!("/points/{member_id}")), balance);
+    Ok(conditions.answer(&etag(&account, now), resource))
+}
+
+fn expirations(account: &Account, now: DateTime<Utc>) -> Vec<Expiration> {
     let mut expirations: Vec<Expiration> = Vec::new();
     for lot in account.lots.iter().filter(|lot| lot.is_valid(now)) {
         match expirations.last_mut().filter(|last| last.expires_at == lot.expires_at) {
@@ -86,21 +97,14 @@ pub(super) async fn get(
             None => expirations.push(Expiration { points: lot.remaining.get(), expires_at: lot.expires_at }),
         }
     }
-    let expiring_soon = expirations.iter().filter(|it| it.expires_at <= soon).map(|it| it.points).sum();
-    let point = Point {
-        member_id,
-        member_status: member_status(&account),
-        remain_point: account.usable(now),
-        require_point: None,
-    };
-    let balance = Balance { point, expirations, expiring_soon };
-    Ok(Resource::new("point", base.href(format_args!("/points/{member_id}")), balance))
+    expirations
 }
 
 pub(super) async fn patch(
     extract::State(state): extract::State<State>,
     context: RequestContext,
     base: BaseUrl,
+    conditions: Conditions,
     Path(member_id): Path<MemberId>,
     Keyed { body: Patch { require_point }, once }: Keyed<Patch>,
 ) -> Result<Response, Problem> {
@@ -109,7 +113,14 @@ pub(super) async fn patch(
             .with_member("requirePoint", require_point)
     })?;
     let command = Command::Change(change, None);
-    let request = Request { member_id, command, remarks: Remarks::default(), is_dry_run: false, once: &once };
+    let request = Request {
+        member_id,
+        command,
+        remarks: Remarks::default(),
+        is_dry_run: false,
+        once: &once,
+        conditions: &conditions,
+    };
     let (now, provenance) = ((state.clock)(), provenance(&context));
     let answer = |done: &Done| resource(&base, &done.account, Some(require_point.0));
     let record = |done: &Done| answer(done).record();

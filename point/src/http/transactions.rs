@@ -2,6 +2,7 @@
 
 use axum::extract;
 use axum::response::Response;
+use chassis::conditional::Conditions;
 use chassis::extract::{Path, Query};
 use chassis::hal::{BaseUrl, Collection, Resource};
 use chassis::idempotency::Command as Keyed;
@@ -37,6 +38,7 @@ pub(super) async fn post(
     extract::State(state): extract::State<State>,
     context: RequestContext,
     base: BaseUrl,
+    conditions: Conditions,
     Path(member_id): Path<MemberId>,
     Query(mode): Query<Mode>,
     Keyed { body: new, once }: Keyed<NewTransaction>,
@@ -61,7 +63,14 @@ pub(super) async fn post(
         &state,
         &context,
         &base,
-        Request { member_id, command, remarks, is_dry_run: mode.dry_run, once: &once },
+        Request {
+            member_id,
+            command,
+            remarks,
+            is_dry_run: mode.dry_run,
+            once: &once,
+            conditions: &conditions,
+        },
     )
     .await
 }

@@ -5,6 +5,7 @@ pub mod books;
 pub mod holders;
 pub mod ledger;
 pub mod lots;
+pub mod notices;
 
 use chrono::{DateTime, Utc};
 use shared_events::Provenance;

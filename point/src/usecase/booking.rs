@@ -3,7 +3,8 @@
 use shared_events::MemberId;
 use shared_events::delivery::outbox::{self, AggregateVersion};
 use shared_events::event::{
-    LotPart, PointsAdjusted, PointsEarned, PointsExpired, PointsForfeited, PointsRestored, PointsUsed,
+    LotPart, NextExpiration, PointsAdjusted, PointsEarned, PointsExpired, PointsForfeited, PointsRestored,
+    PointsUsed,
 };
 use sqlx::PgConnection;
 
@@ -11,18 +12,26 @@ use crate::domain::{Account, Booking, EntryType};
 use crate::store::ledger::{self, AppendError, Remarks, Stored};
 use crate::store::{Origin, accounts, lots};
 
-/// The open account of a member, locked, with its lots, from which what is no longer valid has been taken.
-pub(crate) async fn lock_open_in_tx(
+/// The open account of a member, locked, with its lots.
+pub(super) async fn lock_open_in_tx(
     tx: &mut PgConnection,
     member_id: MemberId,
-    origin: Origin<'_>,
-) -> Result<Option<Account>, AppendError> {
+) -> sqlx::Result<Option<Account>> {
     let Some(mut account) = accounts::lock_open_in_tx(tx, member_id).await? else { return Ok(None) };
     lots::load_in_tx(tx, &mut account).await?;
-    if let Some(expired) = account.expire(origin.now) {
-        book_in_tx(tx, &mut account, &expired, Remarks::default(), origin).await?;
-    }
     Ok(Some(account))
+}
+
+/// Takes what is no longer valid out of an account that is locked.
+pub(super) async fn expire_in_tx(
+    tx: &mut PgConnection,
+    account: &mut Account,
+    origin: Origin<'_>,
+) -> Result<(), AppendError> {
+    if let Some(expired) = account.expire(origin.now) {
+        book_in_tx(tx, account, &expired, Remarks::default(), origin).await?;
+    }
+    Ok(())
 }
 
 /// Stores a changed account with what is booked and publishes the event.
@@ -74,6 +83,7 @@ async fn publish_in_tx(
     let entry_type = booking.entry_type.as_str().to_owned();
     let remain_point = booking.balance_after.get();
     let (transaction_id, lots) = (stored.transaction_id, parts(booking, stored));
+    let next_expiration = next_expiration(account);
     let (refers_to, reference) = (booking.refers_to, remarks.reference.map(str::to_owned));
     let (signed, amount, occurred_at) = (booking.amount, booking.amount.abs(), origin.now);
     let (aggregate, provenance) = (version_of(account), origin.provenance);
@@ -89,6 +99,7 @@ async fn publish_in_tx(
                 transaction_id: Some(transaction_id),
                 reference,
                 lots: Some(lots),
+                next_expiration,
             };
             outbox::append_in_tx(tx, aggregate, &event, provenance).await
         }
@@ -102,6 +113,7 @@ async fn publish_in_tx(
                 transaction_id: Some(transaction_id),
                 reference,
                 lots: Some(lots),
+                next_expiration,
             };
             outbox::append_in_tx(tx, aggregate, &event, provenance).await
         }
@@ -127,6 +139,7 @@ async fn publish_in_tx(
                 transaction_id,
                 refers_to,
                 lots,
+                next_expiration,
             };
             outbox::append_in_tx(tx, aggregate, &event, provenance).await
         }
@@ -139,6 +152,7 @@ async fn publish_in_tx(
                 occurred_at,
                 transaction_id,
                 lots,
+                next_expiration,
             };
             outbox::append_in_tx(tx, aggregate, &event, provenance).await
         }
@@ -153,10 +167,18 @@ async fn publish_in_tx(
                 transaction_id,
                 refers_to,
                 lots,
+                next_expiration,
             };
             outbox::append_in_tx(tx, aggregate, &event, provenance).await
         }
     }
+}
+
+/// What of an account expires next.
+pub(super) fn next_expiration(account: &Account) -> Option<NextExpiration> {
+    let expires_at = account.lots.iter().next()?.expires_at;
+    let points = account.lots.iter().take_while(|lot| lot.expires_at == expires_at);
+    Some(NextExpiration { points: points.map(|lot| lot.remaining.get()).sum(), expires_at })
 }
 
 /// What a booking did to each lot.

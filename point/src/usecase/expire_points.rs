@@ -10,7 +10,7 @@ use shared_events::delivery::outbox::{self, AggregateVersion};
 use shared_events::event::PointsExpired;
 use sqlx::PgPool;
 
-use super::booking::{parts, version_of};
+use super::booking::{next_expiration, parts, version_of};
 use crate::domain::{Account, Booking, TransactionId};
 use crate::store::ledger::{self, Stored};
 use crate::store::{Origin, accounts, lots};
@@ -78,6 +78,7 @@ fn event(
         occurred_at: now,
         transaction_id,
         lots: parts(booking, &stored),
+        next_expiration: next_expiration(account),
     };
     (version_of(account), event)
 }

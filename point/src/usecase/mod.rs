@@ -2,6 +2,7 @@
 
 pub mod expire_points;
 pub mod forfeit_points;
+pub mod notify_expiry;
 pub mod transact;
 
 mod booking;

@@ -1,15 +1,17 @@
 //! Earn, use, cancel or adjust points.
 
+use chassis::conditional::{Conditions, ETag, PreconditionFailed};
 use chassis::idempotency::{Once, OnceError};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use shared_events::delivery::Wake;
 use shared_events::event::LotPart;
 use shared_events::{MemberId, Provenance};
 use sqlx::{PgConnection, PgPool};
 
-use super::booking::{book_in_tx, lock_open_in_tx, parts};
+use super::booking::{book_in_tx, expire_in_tx, lock_open_in_tx, parts};
 use crate::domain::{
-    Account, Booking, CancelRefused, ChangeRefused, PointChange, Points, SpentPolicy, TransactionId, Validity,
+    Account, AccountState, Booking, CancelRefused, ChangeRefused, PointChange, Points, SpentPolicy,
+    TransactionId, Validity,
 };
 use crate::store::Origin;
 use crate::store::ledger::{self, AppendError, Movement, Remarks, Stored, Transaction};
@@ -47,6 +49,22 @@ pub struct Request<'a> {
     pub is_dry_run: bool,
     /// Lets it take effect once.
     pub once: &'a Once,
+    /// In which state the account has to be.
+    pub conditions: &'a Conditions,
+}
+
+/// What is meant by soon.
+pub const EXPIRING_SOON: TimeDelta = TimeDelta::days(30);
+
+/// Names the state of an open account at a time, as clients see it.
+#[must_use]
+pub fn etag(account: &Account, now: DateTime<Utc>) -> ETag {
+    let member_version = match account.state {
+        AccountState::Open { member_version, .. } => member_version,
+        AccountState::Closed { .. } => 0,
+    };
+    let (usable, expiring) = (account.usable(now), account.expiring(now, EXPIRING_SOON));
+    ETag::of(&(account.membership_id, account.version, member_version, usable, expiring))
 }
 
 /// What was done, or would be.
@@ -97,6 +115,9 @@ pub enum TransactError {
     /// The shop's receipt was booked before.
     #[error("the reference is taken")]
     ReferenceTaken,
+    /// The account is not in a state that the client named.
+    #[error("the account has changed")]
+    PreconditionFailed,
     /// The command came under a key that stands in its way.
     #[error("the command is not carried out")]
     Once(#[source] OnceError),
@@ -108,6 +129,12 @@ pub enum TransactError {
 impl From<sqlx::Error> for TransactError {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error)
+    }
+}
+
+impl From<PreconditionFailed> for TransactError {
+    fn from(_: PreconditionFailed) -> Self {
+        Self::PreconditionFailed
     }
 }
 
@@ -177,8 +204,10 @@ async fn transact_in_tx(
     request: Request<'_>,
     origin: Origin<'_>,
 ) -> Result<Done, TransactError> {
-    let account = lock_open_in_tx(tx, request.member_id, origin).await?;
+    let account = lock_open_in_tx(tx, request.member_id).await?;
     let mut account = account.ok_or(TransactError::NotFound)?;
+    request.conditions.require(&etag(&account, origin.now))?;
+    expire_in_tx(tx, &mut account, origin).await?;
     let booking = decide_in_tx(tx, terms, &mut account, request.command, origin.now).await?;
     let stored = book_in_tx(tx, &mut account, &booking, request.remarks, origin).await?;
     let mut transaction = transaction(&booking, &stored, request.remarks, origin);

@@ -9,11 +9,13 @@
 mod bad_input;
 mod cancellations;
 mod concurrency;
+mod conditional;
 mod expiry;
 mod forfeitures;
 mod idempotency;
 mod ledger;
 mod member_changed;
+mod notices;
 mod points;
 mod schema;
 mod support;

@@ -90,6 +90,7 @@ async fn what_happened_is_published_with_the_state_after_it() {
             "memberId": 1, "membershipId": membership_id, "amount": amount, "remainPoint": remain_point,
             "occurredAt": now(), "transactionId": id, "reference": null,
             "lots": [{ "lotId": lot.0, "points": lot.1, "expiresAt": "2031-03-31T15:00:00Z" }],
+            "nextExpiration": { "points": remain_point, "expiresAt": "2031-03-31T15:00:00Z" },
         })
     };
     let earned = |id, amount, remain_point, entry_type: &str| {

@@ -39,14 +39,22 @@ fn compare(path: &str, old: &Value, new: &Value, roots: (&Value, &Value), breaks
     }
 }
 
-/// A choice that was there must stay; a new one would be unknown to those who read today.
+/// A choice that was there must stay; a new one would be unknown to those who read today, unless they take what they do
+/// not know for `UNKNOWN`.
 fn compare_choices(path: &str, old: &Value, new: &Value, breaks: &mut Vec<String>) {
     for keyword in ["enum", "oneOf", "anyOf", "allOf"] {
-        let (old, new) = (old.get(keyword), new.get(keyword));
-        if without_descriptions(old) != without_descriptions(new) {
+        let old = without_descriptions(old.get(keyword));
+        let new = without_descriptions(new.get(keyword));
+        if old != new && !is_open_and_only_grew(old.as_ref(), new.as_ref()) {
             breaks.push(format!("{path}: {keyword} changed"));
         }
     }
+}
+
+fn is_open_and_only_grew(old: Option<&Value>, new: Option<&Value>) -> bool {
+    let choices = |schema: Option<&Value>| schema.and_then(Value::as_array).cloned().unwrap_or_default();
+    let (old, new) = (choices(old), choices(new));
+    old.iter().any(|choice| choice["const"] == "UNKNOWN") && old.iter().all(|choice| new.contains(choice))
 }
 
 fn without_descriptions(choices: Option<&Value>) -> Option<Value> {
@@ -98,6 +106,23 @@ mod tests {
     fn an_optional_field_more_breaks_nothing() {
         assert!(breaks(|new| new["properties"]["note"] = json!({ "type": "string" })).is_empty());
         assert!(breaks(|new| new["description"] = json!("better words")).is_empty());
+    }
+
+    #[test]
+    fn a_choice_more_breaks_nothing_where_readers_know_what_to_do_with_it() {
+        let of = |names: &[&str]| {
+            let choices: Vec<Value> = names.iter().map(|name| json!({ "const": name })).collect();
+            json!({ "properties": { "kind": { "oneOf": choices } } })
+        };
+        let changed = vec!["/kind: oneOf changed".to_owned()];
+        for (old, new, expected) in [
+            (&["A", "UNKNOWN"][..], &["A", "B", "UNKNOWN"][..], vec![]),
+            (&["A", "UNKNOWN"], &["B", "UNKNOWN"], changed.clone()),
+            (&["A"], &["A", "B"], changed.clone()),
+            (&["A", "B", "UNKNOWN"], &["A", "UNKNOWN"], changed),
+        ] {
+            assert_eq!(breaking_changes(&of(old), &of(new)), expected, "{old:?} {new:?}");
+        }
     }
 
     #[test]

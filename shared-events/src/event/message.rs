@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::{MemberId, MembershipId};
 
-/// What a notification is for. At most one of a kind is sent per membership.
+/// What a notification is for. At most one of a kind, and of an occasion, is sent per membership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum MessageKind {
     /// Greets a new member. Its end decides between NORMAL and ABNORMAL.
     Welcome,
+    /// Tells that points expire soon. However it ends, no status changes.
+    ExpiryNotice,
     /// A kind that this version does not know.
     #[serde(other)]
     Unknown,
@@ -25,6 +27,7 @@ impl MessageKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Welcome => "WELCOME",
+            Self::ExpiryNotice => "EXPIRY_NOTICE",
             Self::Unknown => "UNKNOWN",
         }
     }

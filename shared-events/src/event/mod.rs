@@ -16,7 +16,8 @@ use crate::topic::Topic;
 pub use member::{MemberJoined, MemberState, MemberStatus, MemberStatusChanged, MemberWithdrawn};
 pub use message::{MessageFailed, MessageKind, MessageSent};
 pub use point::{
-    LotPart, PointsAdjusted, PointsEarned, PointsExpired, PointsForfeited, PointsRestored, PointsUsed,
+    LotPart, NextExpiration, PointsAdjusted, PointsEarned, PointsExpired, PointsExpiring, PointsForfeited,
+    PointsRestored, PointsUsed,
 };
 
 /// A payload with its CloudEvents type and the topic it is published on.
@@ -90,6 +91,7 @@ events! {
     PointsExpired on Point, about |event| event.member_id;
     PointsRestored on Point, about |event| event.member_id;
     PointsAdjusted on Point, about |event| event.member_id;
+    PointsExpiring on Point, about |event| event.member_id;
 }
 
 #[cfg(test)]

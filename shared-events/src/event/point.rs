@@ -18,6 +18,16 @@ pub struct LotPart {
     pub expires_at: DateTime<Utc>,
 }
 
+/// What of an account expires next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NextExpiration {
+    /// How many points.
+    pub points: i64,
+    /// From when on they are no longer valid.
+    pub expires_at: DateTime<Utc>,
+}
+
 /// Points were added to an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -43,6 +53,9 @@ pub struct PointsEarned {
     /// What it did to lots.
     #[serde(default)]
     pub lots: Option<Vec<LotPart>>,
+    /// What expires next after it; none when nothing is left.
+    #[serde(default)]
+    pub next_expiration: Option<NextExpiration>,
 }
 
 /// Points were spent.
@@ -68,6 +81,9 @@ pub struct PointsUsed {
     /// What it did to lots.
     #[serde(default)]
     pub lots: Option<Vec<LotPart>>,
+    /// What expires next after it; none when nothing is left.
+    #[serde(default)]
+    pub next_expiration: Option<NextExpiration>,
 }
 
 /// An account was closed and what was left on it is forfeited: the pivot of a withdrawal.
@@ -110,6 +126,9 @@ pub struct PointsExpired {
     pub transaction_id: i64,
     /// What it did to lots.
     pub lots: Vec<LotPart>,
+    /// What expires next after it; none when nothing is left.
+    #[serde(default)]
+    pub next_expiration: Option<NextExpiration>,
 }
 
 /// A use was cancelled, all or in part.
@@ -133,6 +152,9 @@ pub struct PointsRestored {
     pub refers_to: Option<i64>,
     /// What it did to lots.
     pub lots: Vec<LotPart>,
+    /// What expires next after it; none when nothing is left.
+    #[serde(default)]
+    pub next_expiration: Option<NextExpiration>,
 }
 
 /// A balance was put right: an earning was cancelled, or an operator adjusted it.
@@ -158,4 +180,30 @@ pub struct PointsAdjusted {
     pub refers_to: Option<i64>,
     /// What it did to lots.
     pub lots: Vec<LotPart>,
+    /// What expires next after it; none when nothing is left.
+    #[serde(default)]
+    pub next_expiration: Option<NextExpiration>,
+}
+
+/// Points expire soon. Nothing has changed: it carries the version and the state of the account as they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PointsExpiring {
+    /// Whose account.
+    pub member_id: MemberId,
+    /// Which membership of that id.
+    pub membership_id: MembershipId,
+    /// How many points expire, > 0.
+    pub points: i64,
+    /// From when on they are no longer valid.
+    pub expires_at: DateTime<Utc>,
+    /// How long before: `TWO_MONTHS`, `ONE_MONTH` or `THREE_DAYS`.
+    pub stage: String,
+    /// The balance.
+    pub remain_point: i64,
+    /// What expires next.
+    #[serde(default)]
+    pub next_expiration: Option<NextExpiration>,
+    /// When this was noticed.
+    pub occurred_at: DateTime<Utc>,
 }

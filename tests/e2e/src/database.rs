@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgPool};
 
 /// What the state of the business is, table by table, without what delivery keeps for itself.
-const BUSINESS_TABLES: [&str; 10] = [
+const BUSINESS_TABLES: [&str; 11] = [
     "member.member",
     "member.tombstone",
     "message.message",
@@ -13,6 +13,7 @@ const BUSINESS_TABLES: [&str; 10] = [
     "point.lot",
     "point.lot_movement",
     "mypage.page",
+    "mypage.page_transaction",
     "member.outbox",
 ];
 

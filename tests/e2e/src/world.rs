@@ -25,7 +25,7 @@ static WORLDS: AtomicU32 = AtomicU32::new(0);
 /// Which topics each service reads.
 const SUBSCRIPTIONS: [(&str, &[&str]); 4] = [
     ("member", &["message", "point"]),
-    ("message", &["member"]),
+    ("message", &["member", "point"]),
     ("point", &["member"]),
     ("mypage", &["member", "point"]),
 ];

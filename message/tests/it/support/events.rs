@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use shared_events::event::{MemberJoined, MemberState, MemberStatus, MemberStatusChanged, MemberWithdrawn};
+use shared_events::event::{
+    MemberJoined, MemberState, MemberStatus, MemberStatusChanged, MemberWithdrawn, PointsExpiring,
+};
 use shared_events::{Envelope, Event, MemberId, MembershipId, Provenance};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -66,6 +68,25 @@ pub fn joined(member_id: i64, membership_id: MembershipId) -> Event {
 
 pub fn status_changed(member_id: i64, membership_id: MembershipId, status: MemberStatus) -> Event {
     Event::MemberStatusChanged(MemberStatusChanged(state(member_id, membership_id, status)))
+}
+
+/// Points that expire at a time.
+pub fn expiring(
+    member_id: i64,
+    membership_id: MembershipId,
+    expires_at: DateTime<Utc>,
+    stage: &str,
+) -> Event {
+    Event::PointsExpiring(PointsExpiring {
+        member_id: MemberId::try_from(member_id).unwrap(),
+        membership_id,
+        points: 500,
+        expires_at,
+        stage: stage.to_owned(),
+        remain_point: 1_500,
+        next_expiration: None,
+        occurred_at: Utc::now(),
+    })
 }
 
 pub fn withdrawn(member_id: i64, membership_id: MembershipId) -> Event {

@@ -30,6 +30,8 @@ pub struct Calls {
     pub finds: u32,
     /// Phone number and text of the last one.
     pub last: Option<(String, String)>,
+    /// All texts.
+    pub texts: Vec<String>,
     /// Those that wait for their answer, and the most of them that there ever were.
     pub in_flight: usize,
     pub most_in_flight: usize,
@@ -87,6 +89,11 @@ impl StubGateway {
         self.0.calls.lock().unwrap().clone()
     }
 
+    /// All texts that came.
+    pub fn texts(&self) -> Vec<String> {
+        self.calls().texts
+    }
+
     /// How often it was called.
     pub fn count(&self) -> u32 {
         self.calls().by_reference.values().sum()
@@ -108,6 +115,7 @@ impl SmsGateway for StubGateway {
             let mut calls = self.0.calls.lock().unwrap();
             *calls.by_reference.entry(sms.client_reference).or_default() += 1;
             calls.last = Some((sms.to.national().to_owned(), sms.text.to_owned()));
+            calls.texts.push(sms.text.to_owned());
             calls.in_flight += 1;
             calls.most_in_flight = calls.most_in_flight.max(calls.in_flight);
         }

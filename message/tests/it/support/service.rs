@@ -40,6 +40,7 @@ pub struct Stored {
     pub admitted_at: Option<DateTime<Utc>>,
     pub gateway_message_id: Option<String>,
     pub resent_by: Option<String>,
+    pub occasion: String,
 }
 
 impl Service {

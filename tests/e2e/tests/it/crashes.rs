@@ -32,7 +32,7 @@ const JOIN: Transactions = &[
     ],
     &["point DELETE outbox PointsEarned"],
     &["mypage INSERT inbox", "mypage INSERT page"],
-    &["mypage UPDATE page"],
+    &["mypage UPDATE page", "mypage INSERT page_transaction SIGNUP"],
 ];
 
 const EARN: Transactions = &[
@@ -45,7 +45,12 @@ const EARN: Transactions = &[
     ],
     &["point DELETE outbox PointsEarned"],
     &["member INSERT inbox"],
-    &["mypage INSERT inbox", "mypage INSERT page", "mypage UPDATE page"],
+    &[
+        "mypage INSERT inbox",
+        "mypage INSERT page",
+        "mypage UPDATE page",
+        "mypage INSERT page_transaction EARN",
+    ],
 ];
 
 const WITHDRAW: Transactions = &[
@@ -62,7 +67,12 @@ const WITHDRAW: Transactions = &[
     &["point DELETE outbox PointsForfeited"],
     &["member INSERT inbox"],
     &["member DELETE outbox MemberWithdrawn"],
-    &["mypage INSERT inbox", "mypage INSERT page", "mypage UPDATE page"],
+    &[
+        "mypage INSERT inbox",
+        "mypage INSERT page",
+        "mypage UPDATE page",
+        "mypage DELETE page_transaction SIGNUP",
+    ],
     &["message INSERT inbox", "message UPDATE message SENT"],
     &["point INSERT inbox"],
 ];

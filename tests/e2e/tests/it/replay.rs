@@ -62,7 +62,7 @@ fn all_topics_replayed_to_fresh_consumer_groups_without_an_inbox_change_nothing(
         world
             .quiet_for(&[
                 (member, &["message", "point"]),
-                (message, &["member"]),
+                (message, &["member", "point"]),
                 (point, &["member"]),
                 (mypage, &["member", "point"]),
             ])
@@ -74,7 +74,7 @@ fn all_topics_replayed_to_fresh_consumer_groups_without_an_inbox_change_nothing(
 fn my_page_is_rebuilt_from_the_log() {
     changes_nothing(async |world| {
         world.services.stop().await;
-        sqlx::query("TRUNCATE mypage.page, mypage.inbox")
+        sqlx::query("TRUNCATE mypage.page, mypage.page_transaction, mypage.inbox")
             .execute(&world.pool)
             .await
             .expect("an empty page table");

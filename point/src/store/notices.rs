@@ -1,0 +1,80 @@
+//! Which members were told of which expiry.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::domain::NoticeStage;
+
+/// An expiry that a member is to be told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Whose account.
+    pub member_id: i64,
+    /// Which membership.
+    pub membership_id: Uuid,
+    /// The version of the account.
+    pub version: i64,
+    /// The balance.
+    pub balance: i64,
+    /// How many points expire.
+    pub points: i64,
+    /// When.
+    pub expires_at: DateTime<Utc>,
+    /// What expires next: how many points.
+    pub next_points: i64,
+    /// And when.
+    pub next_expires_at: DateTime<Utc>,
+}
+
+/// Notes that some members are told of what expires at a stage, and returns what: each once. Their accounts are locked
+/// until the transaction ends; those that somebody else holds are left for the next time.
+pub async fn take_due_in_tx(
+    tx: &mut PgConnection,
+    stage: NoticeStage,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<Vec<Due>> {
+    let (after, until) = stage.window(now);
+    let locked = sqlx::query_scalar!(
+        "SELECT membership_id FROM account WHERE membership_id = ANY (ARRAY(
+             SELECT lot.membership_id FROM lot JOIN account a USING (membership_id)
+             WHERE remaining > 0 AND expires_at > $1 AND expires_at <= $2 AND a.member_status = 'NORMAL'
+               AND NOT EXISTS (SELECT FROM expiry_notice n WHERE n.membership_id = lot.membership_id
+                                 AND n.expires_at = lot.expires_at AND n.stage = $3)
+             ORDER BY expires_at LIMIT $4))
+         FOR UPDATE SKIP LOCKED",
+        after,
+        until,
+        stage.as_str(),
+        limit,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    // In a statement of its own, after the locks, so that it sees what was committed before.
+    sqlx::query_as!(
+        Due,
+        r#"WITH due AS (
+             SELECT membership_id, expires_at, sum(remaining)::bigint AS points FROM lot
+             WHERE membership_id = ANY ($1) AND remaining > 0 AND expires_at > $2 AND expires_at <= $3
+             GROUP BY membership_id, expires_at),
+         noted AS (
+             INSERT INTO expiry_notice (membership_id, expires_at, stage, noticed_at)
+             SELECT membership_id, expires_at, $4, $5 FROM due ON CONFLICT DO NOTHING
+             RETURNING membership_id, expires_at)
+         SELECT member_id, membership_id, version, balance, due.points AS "points!", due.expires_at,
+                next.points AS "next_points!", next.expires_at AS "next_expires_at!"
+         FROM noted JOIN due USING (membership_id, expires_at) JOIN account USING (membership_id),
+              LATERAL (SELECT expires_at, sum(remaining)::bigint AS points FROM lot
+                       WHERE lot.membership_id = account.membership_id AND remaining > 0
+                       GROUP BY expires_at ORDER BY expires_at LIMIT 1) AS next
+         ORDER BY member_id, due.expires_at"#,
+        &locked,
+        after,
+        until,
+        stage.as_str(),
+        now,
+    )
+    .fetch_all(tx)
+    .await
+}

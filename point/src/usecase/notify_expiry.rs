@@ -1,0 +1,78 @@
+//! Tell members in time that points expire: once for each expiry and stage.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use shared_events::delivery::Wake;
+use shared_events::delivery::outbox::{self, AggregateVersion};
+use shared_events::event::{NextExpiration, PointsExpiring};
+use shared_events::{MemberId, MembershipId, Provenance};
+use sqlx::PgPool;
+
+use crate::domain::NoticeStage;
+use crate::store::notices::{self, Due};
+
+/// Most lots of one transaction.
+pub const BATCH: i64 = 500;
+/// How often to look when nobody is to be told.
+const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// Tells whom it concerns, for ever.
+///
+/// # Errors
+/// When the database fails; to be restarted by the supervisor.
+pub async fn notify_forever(pool: &PgPool, relay: &Wake, clock: fn() -> DateTime<Utc>) -> sqlx::Result<()> {
+    loop {
+        let mut told = 0;
+        for stage in NoticeStage::ALL {
+            told += notify_batch(pool, relay, stage, clock()).await?;
+        }
+        if told == 0 {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// Tells some members of what expires at a stage, in one transaction. Returns how many expiries. Who dies in between has
+/// told nobody; the next one does.
+///
+/// # Errors
+/// When the database fails: nobody is told then.
+pub async fn notify_batch(
+    pool: &PgPool,
+    relay: &Wake,
+    stage: NoticeStage,
+    now: DateTime<Utc>,
+) -> sqlx::Result<usize> {
+    let provenance = Provenance { actor: "service:point".to_owned(), traceparent: None };
+    let mut tx = pool.begin().await?;
+    let due = notices::take_due_in_tx(&mut tx, stage, now, BATCH).await?;
+    let events: Vec<(AggregateVersion, PointsExpiring)> =
+        due.iter().map(|due| event(due, stage, now)).collect::<sqlx::Result<_>>()?;
+    outbox::append_all_in_tx(&mut tx, &events, &provenance).await?;
+    tx.commit().await?;
+    if !events.is_empty() {
+        relay.wake();
+    }
+    Ok(events.len())
+}
+
+fn event(
+    due: &Due,
+    stage: NoticeStage,
+    now: DateTime<Utc>,
+) -> sqlx::Result<(AggregateVersion, PointsExpiring)> {
+    let member_id = MemberId::try_from(due.member_id).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let membership_id = MembershipId(due.membership_id);
+    let event = PointsExpiring {
+        member_id,
+        membership_id,
+        points: due.points,
+        expires_at: due.expires_at,
+        stage: stage.as_str().to_owned(),
+        remain_point: due.balance,
+        next_expiration: Some(NextExpiration { points: due.next_points, expires_at: due.next_expires_at }),
+        occurred_at: now,
+    };
+    Ok((AggregateVersion { member_id, membership_id, version: due.version }, event))
+}
