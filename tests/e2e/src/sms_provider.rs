@@ -82,6 +82,15 @@ impl SmsProvider {
         *self.shared.mood.lock().unwrap_or_else(PoisonError::into_inner) = mood;
     }
 
+    /// What the accepted messages to a number say.
+    #[must_use]
+    pub fn texts(&self, number: &str) -> Vec<String> {
+        let messages = self.shared.messages();
+        let stored = messages.values().filter_map(|(_, stored)| stored.as_ref());
+        let to_this = stored.filter(|stored| stored["to"] == number);
+        to_this.filter_map(|stored| stored["text"].as_str().map(str::to_owned)).collect()
+    }
+
     /// How often each message came that was accepted, by our reference.
     #[must_use]
     pub fn accepted(&self) -> HashMap<String, u32> {

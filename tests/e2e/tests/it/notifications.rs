@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use e2e::{
-    Moment, Mood, Outcome, SMS_SECRET, SmsProvider, World, WorldOptions, block_on, eventually,
+    Fate, Moment, Mood, Outcome, SMS_SECRET, Sent, SmsProvider, World, WorldOptions, block_on, eventually,
     eventually_within,
 };
 use reqwest::Method;
@@ -172,4 +172,51 @@ fn a_welcome_that_an_operator_has_sent_again_makes_the_member_normal_and_grants_
         }
         world.stop().await;
     });
+}
+
+#[test]
+fn a_member_is_told_in_time_that_points_expire_and_then_they_do() {
+    block_on(async {
+        let provider = SmsProvider::start(Duration::ZERO).await;
+        let world = world_with(&provider, &[]).await;
+        world.client.join_and_be_granted(1).await;
+        let now = chrono::Utc::now();
+        let soon = (70, now + chrono::TimeDelta::seconds(3));
+        let later = (80, now + chrono::TimeDelta::days(2));
+        for (amount, expires_at) in [soon, later] {
+            let reference = format!("R-{amount}");
+            let earning =
+                json!({ "type": "EARN", "amount": amount, "reference": reference, "expiresAt": expires_at });
+            let path = "/points/1/transactions";
+            let answer = world.client.call(Method::POST, path, Some(&earning)).await.expect("an answer");
+            assert_eq!(answer.status, 201, "{answer:?}");
+        }
+        world.client.until("/mypages/1", 200, json!({ "remainPoint": 1_150 })).await;
+        world.client.until("/points/1", 200, json!({ "remainPoint": 1_080 })).await;
+
+        // The jobs look when the service starts.
+        world.service("point").restart().await.expect("it starts again");
+        world.client.until("/mypages/1", 200, json!({ "remainPoint": 1_080 })).await;
+        let transactions = world.client.get("/mypages/1").await.body["transactions"].clone();
+        assert_eq!((&transactions[0]["type"], &transactions[0]["amount"]), (&json!("EXPIRE"), &json!(-70)));
+        let notice = format!("적립금 80점이 {}까지 유효합니다.", seoul_day(later.1));
+        eventually("the notice is sent", || async {
+            let texts = provider.texts("01000000001");
+            let is_told = texts.iter().filter(|text| text.contains(&notice)).count() == 1;
+            if is_told { Ok(()) } else { Err(format!("{notice}: {texts:?}")) }
+        })
+        .await;
+
+        world.service("point").restart().await.expect("it starts again");
+        world.quiet().await;
+        let sent = [soon, later].map(|(amount, _)| Sent { member_id: 1, amount, fate: Fate::Done });
+        assert_eq!(provider.texts("01000000001").len(), 2, "a welcome and one notice");
+        assert_eq!(world.violations(&sent).await, Vec::<String>::new());
+        world.stop().await;
+    });
+}
+
+/// The last day, in Seoul, on which something is valid that expires then.
+fn seoul_day(expires_at: chrono::DateTime<chrono::Utc>) -> chrono::NaiveDate {
+    (expires_at + chrono::TimeDelta::hours(9)).date_naive()
 }
