@@ -85,6 +85,21 @@ impl From<OnceError> for Problem {
 }
 
 impl Once {
+    /// The same key for a narrower scope than the path: for resources whose names can be used again.
+    #[must_use]
+    pub fn within(&self, scope: &[u8]) -> Self {
+        Self(self.0.as_ref().map(|keyed| Keyed {
+            id: Sha256::new().chain_update(keyed.id).chain_update(scope).finalize().into(),
+            body_hash: keyed.body_hash,
+        }))
+    }
+
+    /// Whether the client sent a key.
+    #[must_use]
+    pub const fn has_key(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// What was recorded when the command took effect before; `None`: it is to be carried out now. Nobody else carries
     /// it out until the transaction ends.
     ///

@@ -1,7 +1,7 @@
 //! What is logged.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use tracing::subscriber::DefaultGuard;
 
@@ -18,6 +18,13 @@ struct Lines(Arc<Mutex<Vec<u8>>>);
 impl Log {
     /// Keeps what is logged from now on.
     pub fn capture() -> Self {
+        // A call site that is first met on a thread without a subscriber may otherwise count as switched off for good.
+        static EVERYWHERE: Once = Once::new();
+        EVERYWHERE.call_once(|| {
+            let sink = tracing_subscriber::fmt().with_writer(io::sink).finish();
+            // Whoever has set one before has the same effect.
+            let _ = tracing::subscriber::set_global_default(sink);
+        });
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber =
