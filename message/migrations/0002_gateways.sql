@@ -7,6 +7,8 @@ ALTER TABLE message
     -- Who asked for it to be sent again, if anybody did.
     ADD COLUMN resent_by text;
 
+CREATE INDEX message_admitted_due_idx ON message (due_at) WHERE status = 'QUEUED' AND admitted_at IS NOT NULL;
+
 -- How many messages were let through, for the spending guard.
 CREATE TABLE send_count (
     scope text NOT NULL CHECK (scope IN ('OVERALL', 'PREFIX', 'NUMBER')),

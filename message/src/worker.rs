@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::domain::{Delivery, KoreanMobile, RetryBudget, Texts};
 use crate::gateway::{Accepted, SendError, Sms, SmsGateway};
 use crate::store::queue::{Claimed, Lease};
-use crate::usecase::claim_messages::{SpendingGuard, claim_messages};
+use crate::usecase::claim_messages::{Claims, SpendingGuard, claim_messages};
 use crate::usecase::finish_message::finish_message;
 
 /// How long a claim holds. Longer than all that its owner does meanwhile, so that a live owner is not overtaken.
@@ -93,13 +93,16 @@ impl<G: SmsGateway> Worker<G> {
             }
             let free = self.concurrency - sending.len();
             let may_claim = free > 0 && free >= self.concurrency / CLAIM_SHARE;
-            let claimed = if may_claim { self.claim(free).await? } else { Vec::new() };
-            let may_be_more = may_claim && claimed.len() == free;
+            let Claims { claimed, may_be_more } =
+                if may_claim { self.claim(free).await? } else { Claims::default() };
             for message in claimed {
                 let (worker, token) = (Arc::clone(self), token.clone());
                 sending.spawn(async move { worker.deliver(message, &token).await });
             }
-            let has_room = sending.len() < self.concurrency && !may_be_more;
+            let has_room = sending.len() < self.concurrency;
+            if may_be_more && has_room {
+                continue;
+            }
             tokio::select! {
                 Some(joined) = sending.join_next() => log_panic(joined),
                 () = self.wake.woken(), if has_room => {}
@@ -110,7 +113,7 @@ impl<G: SmsGateway> Worker<G> {
         Ok(())
     }
 
-    async fn claim(&self, limit: usize) -> sqlx::Result<Vec<Claimed>> {
+    async fn claim(&self, limit: usize) -> sqlx::Result<Claims> {
         let now = (self.clock)();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let lease = Lease { claim: Uuid::now_v7(), until: now + LEASE };
@@ -182,9 +185,13 @@ impl<G: SmsGateway> Worker<G> {
                 Err(error) => return not_sent(error, true),
             }
         }
+        if claimed.notice.is_some_and(|notice| notice.expires_at <= (self.clock)()) {
+            return Delivery::Failed { reason: "the points have expired".to_owned() };
+        }
         match self.exchange("send", self.gateway.send(sms)).await {
             Ok(accepted) => sent(accepted),
-            Err(error) => not_sent(error, false),
+            // What was not found may only not have been listed yet.
+            Err(error) => not_sent(error, claimed.may_be_accepted),
         }
     }
 

@@ -11,6 +11,7 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, StatusCode, Url};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::Sha256;
 
 use super::api::{self, Account, exchange, unavailable};
@@ -59,7 +60,7 @@ struct Stored {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct List {
-    message_list: HashMap<String, Stored>,
+    message_list: HashMap<String, Value>,
 }
 
 /// What a status code says: 2000 accepted, 3000 passed on to the carrier, 4000 received; the rest are errors.
@@ -148,15 +149,13 @@ impl SmsGateway for Solapi {
         }
         let reference = sms.client_reference.to_string();
         let list: List = reply.parse()?;
-        let mut ours = list.message_list.into_values();
-        let ours = ours.find(|stored| stored.custom_fields.client_reference.as_deref() == Some(&*reference));
-        match ours.map(|stored| (Verdict::of(&stored.status_code), stored)) {
-            None | Some((Verdict::Other, _)) => Ok(None),
-            Some((Verdict::Accepted, stored)) => {
-                Ok(Some(Accepted { gateway_message_id: Some(stored.message_id) }))
-            }
-            Some((Verdict::Refused, stored)) => Err(refusal(StatusCode::OK, &stored.status_code)),
-        }
+        // Of several attempts each may have left a record; what others have sent need not look like ours.
+        let records =
+            list.message_list.into_values().filter_map(|it| serde_json::from_value::<Stored>(it).ok());
+        let mut ours = records
+            .filter(|stored| stored.custom_fields.client_reference.as_deref() == Some(&*reference))
+            .filter(|stored| matches!(Verdict::of(&stored.status_code), Verdict::Accepted));
+        Ok(ours.next().map(|stored| Accepted { gateway_message_id: Some(stored.message_id) }))
     }
 }
 

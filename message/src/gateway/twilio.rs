@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::api::{self, Account, exchange, unavailable};
 use super::{Accepted, SendError, Sms, SmsGateway};
@@ -57,7 +58,7 @@ impl Stored {
 
 #[derive(Deserialize)]
 struct List {
-    messages: Vec<Stored>,
+    messages: Vec<Value>,
 }
 
 impl Twilio {
@@ -119,7 +120,9 @@ impl SmsGateway for Twilio {
                     .and_then(created)
                     .is_some_and(|at| at > sms.queued_at - SKEW)
         };
-        let ours = list.messages.into_iter().find(is_ours);
+        let mut records =
+            list.messages.into_iter().filter_map(|it| serde_json::from_value::<Stored>(it).ok());
+        let ours = records.find(is_ours);
         Ok(ours.map(|stored| Accepted { gateway_message_id: Some(stored.sid) }))
     }
 }

@@ -54,13 +54,14 @@ pub async fn queue_in_tx(
     Ok(queued.rows_affected() == 1)
 }
 
-/// The number that a member was, or is to be, welcomed at; none of a member who has withdrawn.
+/// The number that a member was, or is to be, welcomed at; none of a member who has withdrawn. Nobody withdraws until
+/// the transaction ends.
 pub async fn phone_no_in_tx(
     tx: &mut PgConnection,
     membership_id: MembershipId,
 ) -> sqlx::Result<Option<PhoneNo>> {
     let found = sqlx::query_scalar!(
-        "SELECT phone_no FROM message WHERE membership_id = $1 AND kind = 'WELCOME'",
+        "SELECT phone_no FROM message WHERE membership_id = $1 AND kind = 'WELCOME' FOR UPDATE",
         membership_id.0
     )
     .fetch_optional(tx)
@@ -74,6 +75,13 @@ pub async fn erase_in_tx(
     membership_id: MembershipId,
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
+    // Whoever queues a notice at the moment finishes first, so that the next statement sees it.
+    sqlx::query!(
+        "SELECT message_id FROM message WHERE membership_id = $1 AND kind = 'WELCOME' FOR UPDATE",
+        membership_id.0
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
     let erased = sqlx::query!(
         "UPDATE message
          SET phone_no = NULL, claim = NULL,
@@ -115,6 +123,23 @@ pub async fn lock_due_in_tx(tx: &mut PgConnection, now: DateTime<Utc>, limit: i6
         is_admitted: row.is_admitted,
     });
     Ok(due.collect())
+}
+
+/// Locks what is due again of those that the spending guard has let through before, as [`lock_due_in_tx`] does.
+pub async fn lock_admitted_in_tx(
+    tx: &mut PgConnection,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        "SELECT message_id FROM message
+         WHERE status = 'QUEUED' AND admitted_at IS NOT NULL AND due_at <= $1
+         ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED",
+        now,
+        limit,
+    )
+    .fetch_all(tx)
+    .await
 }
 
 /// A right to send until the lease ends; then the notification is due again.

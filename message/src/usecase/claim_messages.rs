@@ -63,6 +63,15 @@ fn tally<'c>(counters: impl Iterator<Item = &'c Counter>, amount: i32) -> HashMa
     amounts
 }
 
+/// What was claimed.
+#[derive(Debug, Default)]
+pub struct Claims {
+    /// Messages that are ours to send.
+    pub claimed: Vec<Claimed>,
+    /// Whether more may be due that can go out.
+    pub may_be_more: bool,
+}
+
 /// Claims up to `limit` messages, each by one caller only.
 ///
 /// # Errors
@@ -73,12 +82,13 @@ pub async fn claim_messages(
     lease: Lease,
     now: DateTime<Utc>,
     limit: i64,
-) -> sqlx::Result<Vec<Claimed>> {
+) -> sqlx::Result<Claims> {
     let mut tx = pool.begin().await?;
     let due = queue::lock_due_in_tx(&mut tx, now, limit).await?;
     if due.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Claims::default());
     }
+    let mut may_be_more = i64::try_from(due.len()) == Ok(limit);
     let (admitted, new): (Vec<Due>, Vec<Due>) = due.into_iter().partition(|due| due.is_admitted);
     let mut to_claim: Vec<i64> = admitted.iter().map(|due| due.message_id).collect();
     let (mut delayed, mut until) = (Vec::new(), Vec::new());
@@ -87,7 +97,7 @@ pub async fn claim_messages(
         match admission {
             Admission::Admitted => to_claim.push(message.message_id),
             // They all wait: where they are in the queue tells who is next.
-            Admission::Blocked { scope: Scope::Overall, .. } => {}
+            Admission::Blocked { scope: Scope::Overall, .. } => may_be_more = false,
             Admission::Blocked { until: end, .. } => {
                 delayed.push(message.message_id);
                 until.push(end);
@@ -101,10 +111,14 @@ pub async fn claim_messages(
         tracing::warn!(messages = delayed.len(), "the spending guard delays messages");
         queue::delay_in_tx(&mut tx, &delayed, &until).await?;
     }
+    if to_claim.is_empty() {
+        // Behind those who wait for the next minute may be some that were let through before.
+        to_claim = queue::lock_admitted_in_tx(&mut tx, now, limit).await?;
+    }
     let claimed = match to_claim.as_slice() {
         [] => Vec::new(),
         message_ids => queue::claim_in_tx(&mut tx, message_ids, lease, now).await?,
     };
     tx.commit().await?;
-    Ok(claimed)
+    Ok(Claims { claimed, may_be_more })
 }

@@ -65,8 +65,9 @@ async fn a_claim_takes_no_more_than_it_asks_for_and_the_oldest_first() {
     let (now, guard) = (Utc::now(), SpendingGuard::new(Limits::default()));
     for expected in [[1, 2, 3], [4, 5, 6], [7, 8, 9]] {
         let lease = Lease { claim: Uuid::now_v7(), until: now + TimeDelta::seconds(30) };
-        let claimed = claim_messages(&service.pool, &guard, lease, now, 3).await.unwrap();
-        let mut members: Vec<i64> = claimed.into_iter().map(|claimed| claimed.member_id.get()).collect();
+        let claims = claim_messages(&service.pool, &guard, lease, now, 3).await.unwrap();
+        let mut members: Vec<i64> =
+            claims.claimed.into_iter().map(|claimed| claimed.member_id.get()).collect();
         members.sort_unstable();
         assert_eq!(members, expected);
     }

@@ -286,7 +286,9 @@ async fn solapi_finds_a_message_by_our_reference() {
         (listed(ours(), "3000"), found.clone()),
         (listed(ours(), "4000"), found),
         (listed(ours(), "1030"), Ok(None)),
-        (listed(ours(), "3010"), Err(SendError::Refused { reason: "SOLAPI 3010".to_owned() })),
+        (listed(ours(), "3010"), Ok(None)),
+        (listed(Value::Null, "4000"), Ok(None)),
+        (listed(json!({ "clientReference": 42 }), "4000"), Ok(None)),
         (listed(json!({ "clientReference": "43" }), "4000"), Ok(None)),
         (listed(json!({}), "4000"), Ok(None)),
         (json!({ "messageList": {} }), Ok(None)),
@@ -296,6 +298,24 @@ async fn solapi_finds_a_message_by_our_reference() {
         let asked = provider.asked();
         assert_eq!(asked.line, "GET /messages/v4/list?criteria=to&cond=eq&value=01000000001&limit=100");
         is_signed(&asked.headers["authorization"]);
+    }
+}
+
+#[tokio::test]
+async fn of_several_attempts_the_one_that_was_accepted_is_found() {
+    let record = |id: &str, status_code: &str| {
+        let mut message = solapi_message(status_code);
+        message["messageId"] = id.into();
+        message["customFields"] = json!({ "clientReference": "42" });
+        message
+    };
+    let list = json!({ "messageList": {
+        "1": record("1", "1030"), "2": record("2", "3032"), "3": record("3", "2000"), "4": record("4", "1030"),
+        "5": { "unlike": "ours" },
+    }});
+    for _ in 0..5 {
+        let (_, found) = find("SOLAPI", Reply::answer(200, &list)).await;
+        assert_eq!(found, Ok(Some(accepted("3"))));
     }
 }
 

@@ -166,3 +166,36 @@ async fn a_number_cannot_be_read_from_the_counters_and_they_are_forgotten() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_was_let_through_before_is_tried_again_while_others_wait_for_the_next_minute() {
+    let service = Service::start().await;
+    let numbers: Vec<String> = (0..40).map(|number| format!("0101234{number:04}")).collect();
+    queue(&service, &numbers.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let limits = Limits { overall: Some(1), ..Limits::default() };
+    let gateway = StubGateway::failing(SendError::Unavailable { reason: "no".to_owned(), retry_after: None });
+    let worker = limited(&service, &gateway, limits);
+    until("one is put back", async || {
+        service.stored().await.iter().any(|message| message.attempts == 1 && message.claim.is_none())
+    })
+    .await;
+    gateway.answer(Ok(()));
+    let due = "UPDATE message SET due_at = $1 WHERE attempts = 1";
+    sqlx::query(due).bind(clock()).execute(&service.pool).await.unwrap();
+    worker.wake.wake();
+    until_sent(&service, 1).await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn those_behind_many_that_are_delayed_go_out_at_once() {
+    let service = Service::start().await;
+    let mut numbers = vec!["01012340000"; 300];
+    numbers.push("01099990000");
+    queue(&service, &numbers).await;
+    let gateway = StubGateway::accepting();
+    let worker = limited(&service, &gateway, Limits { number: Some(1), ..Limits::default() });
+    until_sent(&service, 2).await;
+    worker.stop().await;
+    assert_eq!(service.stored().await.last().map(|message| message.status.clone()), Some("SENT".to_owned()));
+}

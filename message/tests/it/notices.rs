@@ -77,3 +77,20 @@ async fn a_notice_that_fails_is_published_as_what_it_is() {
     let of_notice = events.iter().find(|event| event.payload["kind"] == "EXPIRY_NOTICE").unwrap();
     assert_eq!(of_notice.event_type, "MessageFailed");
 }
+
+#[tokio::test]
+async fn a_notice_that_comes_to_be_sent_after_the_points_have_expired_is_not_sent() {
+    let service = Service::start().await;
+    let membership_id = service.queue(1).await;
+    service.handle(1, expiring(1, membership_id, soon(), "THREE_DAYS")).await;
+    sqlx::query("UPDATE message SET expires_at = now() WHERE kind = 'EXPIRY_NOTICE'")
+        .execute(&service.pool)
+        .await
+        .unwrap();
+    let gateway = StubGateway::accepting();
+    let worker = RunningWorker::start(&service, &gateway);
+    service.until_status("FAILED").await;
+    chassis::testing::until("the welcome is sent", async || service.count("SENT").await == 1).await;
+    worker.stop().await;
+    assert_eq!(gateway.count(), 1, "the welcome alone");
+}
