@@ -9,6 +9,9 @@ use super::entry::{Booking, EntryType, LotChange, LotId, NewLot, TransactionId};
 use super::lot::Lots;
 use super::points::Points;
 
+/// Farthest expiry of an earning.
+const LONGEST_VALIDITY: TimeDelta = TimeDelta::days(101 * 366);
+
 /// An account: open from the first event of its membership until the forfeiture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -62,6 +65,9 @@ pub enum ChangeRefused {
         /// The balance.
         remaining: Points,
     },
+    /// What is earned would expire at once, or not within 100 years.
+    #[error("must be in the future, and within 100 years")]
+    BadExpiry,
     /// Points that would take the balance above 2^53−1.
     #[error("the balance would be too large")]
     BalanceOverflow,
@@ -116,6 +122,9 @@ impl Account {
             AccountState::Open { .. } => {}
         }
         match change {
+            PointChange::Earn(_) if expires_at <= now || expires_at - now > LONGEST_VALIDITY => {
+                Err(ChangeRefused::BadExpiry)
+            }
             PointChange::Earn(amount) => self.credit(EntryType::Earn, amount, now, expires_at),
             PointChange::Use(amount) => self.debit(EntryType::Use, amount),
         }
@@ -270,7 +279,7 @@ mod tests {
 
     use super::*;
 
-    const NEVER: DateTime<Utc> = DateTime::<Utc>::MAX_UTC;
+    const NEVER: DateTime<Utc> = DateTime::from_timestamp_nanos(3_000_000_000_000_000_000);
 
     fn now() -> DateTime<Utc> {
         DateTime::UNIX_EPOCH

@@ -119,10 +119,10 @@ impl Account {
         policy: SpentPolicy,
     ) -> Result<Vec<LotChange>, CancelRefused> {
         let own = original.shares.first().map(|share| share.lot_id);
-        let left = own.and_then(|own| self.lots.get(own)).map_or(0, |lot| lot.remaining.get());
-        let available = match policy {
-            SpentPolicy::Refuse => left,
-            SpentPolicy::TakeFromOthers => self.lots.total(),
+        let available = match (own, policy) {
+            (Some(own), SpentPolicy::Refuse) => self.lots.get(own).map_or(0, |lot| lot.remaining.get()),
+            // An earning from before there were lots names none: its points are in the lot that was made of all.
+            (None, _) | (_, SpentPolicy::TakeFromOthers) => self.lots.total(),
         };
         let shortfall = amount.get() - available;
         if shortfall > 0 {

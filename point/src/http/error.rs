@@ -65,6 +65,9 @@ fn refused(account: &Account, reason: ChangeRefused, pointer: &str) -> Problem {
         ChangeRefused::InsufficientPoints { .. } => {
             Problem::unprocessable("insufficient-points", format!("{reason}."))
         }
+        ChangeRefused::BadExpiry => {
+            Problem::invalid_request(vec![FieldError::new("/expiresAt", reason.to_string())])
+        }
         ChangeRefused::BalanceOverflow => {
             Problem::invalid_request(vec![FieldError::new(pointer, reason.to_string())])
         }

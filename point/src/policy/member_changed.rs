@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use crate::domain::Validity;
 use crate::store::ledger::{AppendError, Remarks};
-use crate::store::{Origin, accounts, holders};
+use crate::store::{Origin, accounts, holders, lots};
 use crate::usecase::book_in_tx;
 use crate::usecase::forfeit_points::close_in_tx;
 
@@ -25,6 +25,7 @@ pub(super) async fn handle_in_tx(
             if !account.follow_member(member.member_status, envelope.sequence) {
                 return Ok(Outcome::Stale);
             }
+            lots::load_in_tx(tx, &mut account).await?;
             account
         }
         None if !holder.is_older_than(envelope.sequence) => return Ok(Outcome::Stale),

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::decoded;
-use crate::domain::{Account, AccountState, Lots, Points};
+use crate::domain::{Account, AccountState, LotId, Lots, Points};
 
 pub(super) struct Row {
     pub(super) membership_id: Uuid,
@@ -91,35 +91,43 @@ pub async fn lock_in_tx(
     .transpose()
 }
 
-/// Whether nobody else expires points at the moment; then nobody does until the transaction ends.
-pub async fn try_lead_expiry_in_tx(tx: &mut PgConnection) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock(hashtext('point.expiry')) AS "is_ours!""#)
+/// Whether nobody else is at this job at the moment; then nobody is until the transaction ends.
+pub async fn try_lead_in_tx(tx: &mut PgConnection, job: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock(hashtext($1)) AS "is_ours!""#, job)
         .fetch_one(tx)
         .await
 }
 
-/// Accounts that have lots which are no longer valid, locked until the transaction ends. Whoever holds a lock is left
-/// for the next time, so that nothing waits here.
+/// Accounts that have lots which are no longer valid, locked until the transaction ends, and the last lot that was looked
+/// at. Begins behind a lot, by expiry and id. Whoever holds a lock is left for the next time, so that nothing waits here.
 pub async fn lock_due_in_tx(
     tx: &mut PgConnection,
+    behind: (DateTime<Utc>, LotId),
     now: DateTime<Utc>,
     limit: i64,
-) -> sqlx::Result<Vec<Account>> {
-    sqlx::query_as!(
-        Row,
-        "SELECT membership_id, member_id, member_status, member_version, balance, version, signup_granted, forfeited
-         FROM account
-         WHERE membership_id = ANY (ARRAY(
-             SELECT membership_id FROM lot WHERE remaining > 0 AND expires_at <= $1 ORDER BY expires_at LIMIT $2))
-         FOR UPDATE SKIP LOCKED",
+) -> sqlx::Result<(Vec<Account>, Option<(DateTime<Utc>, LotId)>)> {
+    let due = sqlx::query!(
+        "SELECT membership_id, expires_at, lot_id FROM lot
+         WHERE remaining > 0 AND expires_at <= $1 AND (expires_at, lot_id) > ($2, $3)
+         ORDER BY expires_at, lot_id LIMIT $4",
         now,
+        behind.0,
+        behind.1,
         limit,
     )
+    .fetch_all(&mut *tx)
+    .await?;
+    let last = due.last().map(|lot| (lot.expires_at, lot.lot_id));
+    let memberships: Vec<Uuid> = due.into_iter().map(|lot| lot.membership_id).collect();
+    let accounts = sqlx::query_as!(
+        Row,
+        "SELECT membership_id, member_id, member_status, member_version, balance, version, signup_granted, forfeited
+         FROM account WHERE membership_id = ANY ($1) FOR UPDATE SKIP LOCKED",
+        &memberships,
+    )
     .fetch_all(tx)
-    .await?
-    .into_iter()
-    .map(Account::try_from)
-    .collect()
+    .await?;
+    Ok((accounts.into_iter().map(Account::try_from).collect::<sqlx::Result<_>>()?, last))
 }
 
 /// Stores a new account.

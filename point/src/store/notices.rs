@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::NoticeStage;
+use crate::domain::{LotId, NoticeStage};
 
 /// An expiry that a member is to be told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,32 +27,40 @@ pub struct Due {
     pub next_expires_at: DateTime<Utc>,
 }
 
-/// Notes that some members are told of what expires at a stage, and returns what: each once. Their accounts are locked
+/// Notes that some members are told of what expires at a stage, and returns what, each once, and the last lot that was
+/// looked at. Begins behind a lot, by expiry and id. Their accounts are locked
 /// until the transaction ends; those that somebody else holds are left for the next time.
 pub async fn take_due_in_tx(
     tx: &mut PgConnection,
     stage: NoticeStage,
+    behind: (DateTime<Utc>, LotId),
     now: DateTime<Utc>,
     limit: i64,
-) -> sqlx::Result<Vec<Due>> {
+) -> sqlx::Result<(Vec<Due>, Option<(DateTime<Utc>, LotId)>)> {
     let (after, until) = stage.window(now);
-    let locked = sqlx::query_scalar!(
-        "SELECT membership_id FROM account WHERE membership_id = ANY (ARRAY(
-             SELECT lot.membership_id FROM lot JOIN account a USING (membership_id)
-             WHERE remaining > 0 AND expires_at > $1 AND expires_at <= $2 AND a.member_status = 'NORMAL'
-               AND NOT EXISTS (SELECT FROM expiry_notice n WHERE n.membership_id = lot.membership_id
-                                 AND n.expires_at = lot.expires_at AND n.stage = $3)
-             ORDER BY expires_at LIMIT $4))
-         FOR UPDATE SKIP LOCKED",
+    let lots = sqlx::query!(
+        "SELECT membership_id, expires_at, lot_id FROM lot
+         WHERE remaining > 0 AND expires_at > $1 AND expires_at <= $2 AND (expires_at, lot_id) > ($3, $4)
+         ORDER BY expires_at, lot_id LIMIT $5",
         after,
         until,
-        stage.as_str(),
+        behind.0,
+        behind.1,
         limit,
     )
     .fetch_all(&mut *tx)
     .await?;
+    let last = lots.last().map(|lot| (lot.expires_at, lot.lot_id));
+    let memberships: Vec<Uuid> = lots.into_iter().map(|lot| lot.membership_id).collect();
+    let locked = sqlx::query_scalar!(
+        "SELECT membership_id FROM account
+         WHERE membership_id = ANY ($1) AND member_status = 'NORMAL' FOR UPDATE SKIP LOCKED",
+        &memberships,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
     // In a statement of its own, after the locks, so that it sees what was committed before.
-    sqlx::query_as!(
+    let due = sqlx::query_as!(
         Due,
         r#"WITH due AS (
              SELECT membership_id, expires_at, sum(remaining)::bigint AS points FROM lot
@@ -66,7 +74,7 @@ pub async fn take_due_in_tx(
                 next.points AS "next_points!", next.expires_at AS "next_expires_at!"
          FROM noted JOIN due USING (membership_id, expires_at) JOIN account USING (membership_id),
               LATERAL (SELECT expires_at, sum(remaining)::bigint AS points FROM lot
-                       WHERE lot.membership_id = account.membership_id AND remaining > 0
+                       WHERE lot.membership_id = account.membership_id AND remaining > 0 AND expires_at > $5
                        GROUP BY expires_at ORDER BY expires_at LIMIT 1) AS next
          ORDER BY member_id, due.expires_at"#,
         &locked,
@@ -76,5 +84,6 @@ pub async fn take_due_in_tx(
         now,
     )
     .fetch_all(tx)
-    .await
+    .await?;
+    Ok((due, last))
 }

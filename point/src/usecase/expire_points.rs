@@ -11,11 +11,11 @@ use shared_events::event::PointsExpired;
 use sqlx::PgPool;
 
 use super::booking::{next_expiration, parts, version_of};
-use crate::domain::{Account, Booking, TransactionId};
+use crate::domain::{Account, Booking, LotId, TransactionId};
 use crate::store::ledger::{self, Stored};
 use crate::store::{Origin, accounts, lots};
 
-/// Most accounts of one transaction: so long at most does an earning or a use wait for it.
+/// Most lots of one transaction: so long at most does an earning or a use wait for it.
 pub const BATCH: i64 = 500;
 /// How often to look when nothing is due.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -26,25 +26,39 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// When the database fails; to be restarted by the supervisor.
 pub async fn expire_forever(pool: &PgPool, relay: &Wake, clock: fn() -> DateTime<Utc>) -> sqlx::Result<()> {
     loop {
-        if expire_batch(pool, relay, clock()).await? == 0 {
-            tokio::time::sleep(LOOK_EVERY).await;
+        let mut behind = Some(BEGINNING);
+        while let Some(last) = behind {
+            behind = expire_batch(pool, relay, last, clock()).await?.1;
         }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
-/// Expires what is due of some accounts, in one transaction, and publishes it. Returns how many accounts; 0 also while
-/// another replica is at it. Who dies in between leaves the rest due.
+/// A lot, by expiry and id: where a round has come to.
+pub type Cursor = (DateTime<Utc>, LotId);
+
+/// Before all lots.
+pub const BEGINNING: Cursor = (DateTime::UNIX_EPOCH, 0);
+
+/// Expires what is due of some accounts, in one transaction, and publishes it. Returns how many accounts, and where the next
+/// batch begins; `None` when there is no next one, or another replica is at it. Who dies in between leaves the rest due.
+/// What cannot be expired now is left for the next round, and does not stand in the way of the rest.
 ///
 /// # Errors
 /// When the database fails: nothing has expired then.
-pub async fn expire_batch(pool: &PgPool, relay: &Wake, now: DateTime<Utc>) -> sqlx::Result<usize> {
+pub async fn expire_batch(
+    pool: &PgPool,
+    relay: &Wake,
+    behind: Cursor,
+    now: DateTime<Utc>,
+) -> sqlx::Result<(usize, Option<Cursor>)> {
     let mut tx = pool.begin().await?;
-    if !accounts::try_lead_expiry_in_tx(&mut tx).await? {
-        return Ok(0);
+    if !accounts::try_lead_in_tx(&mut tx, "point.expiry").await? {
+        return Ok((0, None));
     }
     let provenance = Provenance { actor: "service:point".to_owned(), traceparent: None };
     let origin = Origin { provenance: &provenance, cause: None, now };
-    let due = accounts::lock_due_in_tx(&mut tx, now, BATCH).await?;
+    let (due, last) = accounts::lock_due_in_tx(&mut tx, behind, now, BATCH).await?;
     let due = lots::load_all_in_tx(&mut tx, due).await?.into_iter();
     let expired: Vec<(Account, Booking)> = due
         .filter_map(|mut account| {
@@ -61,7 +75,7 @@ pub async fn expire_batch(pool: &PgPool, relay: &Wake, now: DateTime<Utc>) -> sq
     if !expired.is_empty() {
         relay.wake();
     }
-    Ok(expired.len())
+    Ok((expired.len(), last))
 }
 
 fn event(

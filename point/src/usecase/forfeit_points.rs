@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool};
 use crate::domain::{Account, Forfeiture, Holder, Points};
 use crate::store::ledger::{AppendError, Remarks};
 use crate::store::{Origin, accounts, holders, lots};
-use crate::usecase::booking::{book_in_tx, publish_empty_forfeiture_in_tx};
+use crate::usecase::booking::{book_in_tx, expire_in_tx, publish_empty_forfeiture_in_tx};
 
 /// Closes the account of a membership and returns what was forfeited, the same however often it is asked.
 /// A membership that was never heard of gets a closed account, so that nothing that arrives later can open one.
@@ -69,6 +69,7 @@ pub(crate) async fn close_in_tx(
     origin: Origin<'_>,
 ) -> Result<Points, AppendError> {
     lots::load_in_tx(tx, &mut account).await?;
+    expire_in_tx(tx, &mut account, origin).await?;
     let Some(Forfeiture { forfeited, booking }) = account.forfeit() else {
         return Ok(account.forfeited());
     };

@@ -10,31 +10,34 @@ use shared_events::{MemberId, MembershipId, Provenance};
 use sqlx::PgPool;
 
 use crate::domain::NoticeStage;
+use crate::store::accounts;
 use crate::store::notices::{self, Due};
+use crate::usecase::expire_points::{BEGINNING, Cursor};
 
 /// Most lots of one transaction.
 pub const BATCH: i64 = 500;
 /// How often to look when nobody is to be told.
 const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
 
-/// Tells whom it concerns, for ever.
+/// Tells whom it concerns, for ever. Of all replicas one works at a time.
 ///
 /// # Errors
 /// When the database fails; to be restarted by the supervisor.
 pub async fn notify_forever(pool: &PgPool, relay: &Wake, clock: fn() -> DateTime<Utc>) -> sqlx::Result<()> {
     loop {
-        let mut told = 0;
         for stage in NoticeStage::ALL {
-            told += notify_batch(pool, relay, stage, clock()).await?;
+            let mut behind = Some(BEGINNING);
+            while let Some(last) = behind {
+                behind = notify_batch(pool, relay, stage, last, clock()).await?.1;
+            }
         }
-        if told == 0 {
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
-/// Tells some members of what expires at a stage, in one transaction. Returns how many expiries. Who dies in between has
-/// told nobody; the next one does.
+/// Tells some members of what expires at a stage, in one transaction. Returns how many expiries, and where the next batch
+/// begins; `None` when there is no next one, or another replica is at it. Who dies in between has told nobody; the next
+/// one does.
 ///
 /// # Errors
 /// When the database fails: nobody is told then.
@@ -42,11 +45,15 @@ pub async fn notify_batch(
     pool: &PgPool,
     relay: &Wake,
     stage: NoticeStage,
+    behind: Cursor,
     now: DateTime<Utc>,
-) -> sqlx::Result<usize> {
+) -> sqlx::Result<(usize, Option<Cursor>)> {
     let provenance = Provenance { actor: "service:point".to_owned(), traceparent: None };
     let mut tx = pool.begin().await?;
-    let due = notices::take_due_in_tx(&mut tx, stage, now, BATCH).await?;
+    if !accounts::try_lead_in_tx(&mut tx, "point.notice").await? {
+        return Ok((0, None));
+    }
+    let (due, last) = notices::take_due_in_tx(&mut tx, stage, behind, now, BATCH).await?;
     let events: Vec<(AggregateVersion, PointsExpiring)> =
         due.iter().map(|due| event(due, stage, now)).collect::<sqlx::Result<_>>()?;
     outbox::append_all_in_tx(&mut tx, &events, &provenance).await?;
@@ -54,7 +61,7 @@ pub async fn notify_batch(
     if !events.is_empty() {
         relay.wake();
     }
-    Ok(events.len())
+    Ok((events.len(), last))
 }
 
 fn event(

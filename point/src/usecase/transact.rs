@@ -13,8 +13,8 @@ use crate::domain::{
     Account, AccountState, Booking, CancelRefused, ChangeRefused, PointChange, Points, SpentPolicy,
     TransactionId, Validity,
 };
-use crate::store::Origin;
 use crate::store::ledger::{self, AppendError, Movement, Remarks, Stored, Transaction};
+use crate::store::{Origin, accounts};
 
 /// The programme's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,12 +188,19 @@ async fn perform_in_tx(
     origin: Origin<'_>,
     record: impl FnOnce(&Done) -> String,
 ) -> Result<Performed, TransactError> {
-    let keyless = Once::default();
-    let once = if request.is_dry_run { &keyless } else { request.once };
+    if request.is_dry_run || !request.once.has_key() {
+        return Ok(Performed::Now(Box::new(transact_in_tx(tx, terms, request, origin).await?)));
+    }
+    // A memberId can be used again; what was done for a former membership is nothing to this one.
+    let account = accounts::find_open(tx, request.member_id).await?.ok_or(TransactError::NotFound)?;
+    let once = request.once.within(account.membership_id.0.as_bytes());
     if let Some(answer) = once.begin_in_tx(tx).await? {
         return Ok(Performed::Before(answer));
     }
     let done = transact_in_tx(tx, terms, request, origin).await?;
+    if done.account.membership_id != account.membership_id {
+        return Err(TransactError::NotFound);
+    }
     once.record_in_tx(tx, || record(&done)).await?;
     Ok(Performed::Now(Box::new(done)))
 }

@@ -174,3 +174,30 @@ async fn a_command_is_remembered_for_a_day_at_least_and_then_forgotten() {
     assert_eq!(purge(&service.pool).await.expect("one to purge"), 1);
     assert!(!is_hit(&send(&service, PATCH, "k", &body).await));
 }
+
+#[tokio::test]
+async fn a_key_of_a_former_membership_is_nothing_to_the_next() {
+    let former = Membership::of(1);
+    let service = Service::with_normal_member(former).await;
+    let first = send(&service, EARN, "k", &earning("R-1")).await;
+    assert_eq!(first.status, 201);
+    service.forfeit(former).await;
+    assert_eq!(send(&service, EARN, "k", &earning("R-1")).await.problem(), (404, "account-not-found"));
+    service.deliver(Membership::of(1).is(shared_events::event::MemberStatus::Normal, 9)).await;
+    let again = send(&service, EARN, "k", &earning("R-1")).await;
+    assert!(again.status == 201 && !is_hit(&again), "{again:?}");
+    service.assert_books_are_right().await;
+}
+
+#[tokio::test]
+async fn an_earning_whose_points_have_expired_since_is_answered_the_same_again() {
+    fn later() -> chrono::DateTime<chrono::Utc> {
+        crate::support::now() + chrono::TimeDelta::hours(2)
+    }
+    let service = service().await;
+    let mut body = earning("R-1");
+    body["expiresAt"] = json!(crate::support::now() + chrono::TimeDelta::hours(1));
+    let first = send(&service, EARN, "k", &body).await;
+    let again = send(&service.at(later), EARN, "k", &body).await;
+    assert!(is_hit(&again) && again.body == first.body, "{again:?}");
+}

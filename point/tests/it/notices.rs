@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use point::domain::NoticeStage;
+use point::usecase::expire_points::BEGINNING;
 use point::usecase::notify_expiry::notify_batch;
 use serde_json::json;
 use shared_events::delivery::Wake;
@@ -26,7 +27,8 @@ async fn with_points_until_the_end(membership: Membership) -> Service {
 async fn notify(service: &Service, now: DateTime<Utc>) -> Vec<usize> {
     let mut told = Vec::new();
     for stage in NoticeStage::ALL {
-        told.push(notify_batch(&service.pool, &Wake::new(), stage, now).await.expect("they are told"));
+        let batch = notify_batch(&service.pool, &Wake::new(), stage, BEGINNING, now).await;
+        told.push(batch.expect("they are told").0);
     }
     told
 }

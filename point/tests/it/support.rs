@@ -63,9 +63,13 @@ impl Service {
 
     /// Ages what is remembered of commands by a day.
     pub async fn a_day_goes_by_for_keys(&self) {
-        let aged = "UPDATE idempotency_key SET created_at = created_at - interval '24 hours'";
+        self.as_owner("UPDATE idempotency_key SET created_at = created_at - interval '24 hours'").await;
+    }
+
+    /// Runs a statement that the serving role may not.
+    pub async fn as_owner(&self, statement: &'static str) {
         let mut owner = PgConnection::connect(&self.owner_url).await.expect("a connection");
-        sqlx::query(aged).execute(&mut owner).await.expect("a day goes by");
+        sqlx::query(statement).execute(&mut owner).await.expect("the statement succeeds");
     }
 
     fn of(

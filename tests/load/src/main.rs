@@ -1,6 +1,7 @@
 //! The benchmark: starts the stack, measures it on this machine and prints a table. It asserts nothing.
 
 mod backlog;
+mod expiry;
 mod pipeline;
 mod process;
 mod report;
@@ -28,6 +29,12 @@ enum Benchmark {
         #[arg(long, default_value_t = 500, value_parser = value_parser!(u32).range(1..=100_000))]
         samples: u32,
     },
+    /// How fast due points expire, and what that does to those who earn and use meanwhile
+    Expiry {
+        /// How many lots are due, each of an account of its own
+        #[arg(long, default_value_t = 100_000, value_parser = value_parser!(u32).range(1..=10_000_000))]
+        lots: u32,
+    },
     /// How fast one message service sends what is queued
     Sms {
         /// How many messages are queued
@@ -43,6 +50,7 @@ enum Benchmark {
 async fn main() -> anyhow::Result<()> {
     match Arguments::parse().benchmark.unwrap_or(Benchmark::Pipeline { samples: 500 }) {
         Benchmark::Pipeline { samples } => pipeline(samples).await,
+        Benchmark::Expiry { lots } => expire(lots).await,
         Benchmark::Sms { messages, latency_ms } => sms(messages, latency_ms).await,
     }
 }
@@ -88,6 +96,18 @@ async fn sms(messages: u32, latency_ms: u32) -> anyhow::Result<()> {
     stack.stop().await;
     let mut report = Report::default();
     report.backlog(latency_ms, &worked_off);
+    report.print();
+    Ok(())
+}
+
+async fn expire(lots: u32) -> anyhow::Result<()> {
+    let stack = durable_stack(Vec::new()).await?;
+    let expired = expiry::expire(&stack, lots).await?;
+    stack.stop().await;
+    let mut report = Report::default();
+    report.latency("PATCH /points while nothing expires", &expired.before);
+    report.latency("PATCH /points while lots expire", &expired.during);
+    report.expiry(&expired);
     report.print();
     Ok(())
 }

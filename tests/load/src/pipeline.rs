@@ -120,10 +120,12 @@ async fn expect(response: Response, status: StatusCode) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn latencies() -> anyhow::Result<Latencies> {
+/// None yet.
+pub fn latencies() -> anyhow::Result<Latencies> {
     Ok(Histogram::new(3)?)
 }
 
-fn micros(duration: Duration) -> u64 {
+/// For a histogram.
+pub fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::backlog::WorkedOff;
+use crate::expiry::Expired;
 use crate::pipeline::Latencies;
 
 /// Collects rows and prints them as Markdown, so that they can be pasted into a document.
@@ -12,6 +13,7 @@ pub struct Report {
     latencies: Vec<String>,
     processes: Vec<String>,
     backlogs: Vec<String>,
+    expiries: Vec<String>,
 }
 
 impl Report {
@@ -53,6 +55,13 @@ impl Report {
         ));
     }
 
+    /// A row of what expiring took.
+    pub fn expiry(&mut self, expired: &Expired) {
+        let Expired { lots, time, .. } = expired;
+        let seconds = time.as_secs_f64();
+        self.expiries.push(format!("| {lots} | {seconds:.1} s | {:.0} |", f64::from(*lots) / seconds));
+    }
+
     /// Prints what was collected.
     pub fn print(&self) {
         println!("\n{}", machine());
@@ -62,6 +71,7 @@ impl Report {
                 &self.latencies,
             ),
             ("| service | what | figure |\n|---|---|---|", &self.processes),
+            ("| due lots | time | a second |\n|---|---|---|", &self.expiries),
             (
                 "| messages | gateway | time | a second | slowest 5 s | fastest 5 s | most memory |\n\
                  |---|---|---|---|---|---|---|",
