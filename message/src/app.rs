@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use chassis::db::Migrations;
 use chassis::{App, Runtime};
-use chrono::Utc;
 use shared_events::delivery::{Delivery, DeliveryCommand, Wake, migrations};
+use shared_events::time::now;
 use shared_events::topic::Topic;
 use sqlx::migrate::Migrator;
 
@@ -29,7 +29,7 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     let delivery = Delivery::new(&runtime, config.kafka);
     let relay = delivery.publish();
     let wake = Wake::new();
-    delivery.subscribe(&[Topic::Member, Topic::Point], vec![wake.clone()], Policies { clock: Utc::now });
+    delivery.subscribe(&[Topic::Member, Topic::Point], vec![wake.clone()], Policies { clock: now });
     let worker = Arc::new(Worker {
         pool: runtime.pool.clone(),
         gateway: config.gateway.gateway().map_err(anyhow::Error::msg)?,
@@ -40,7 +40,7 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
         wake: wake.clone(),
         relay,
         concurrency: usize::from(config.sending.send_concurrency),
-        clock: Utc::now,
+        clock: now,
     });
     runtime.supervisor.spawn("sms-worker", move |token| {
         let worker = Arc::clone(&worker);
@@ -50,7 +50,7 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     runtime.supervisor.spawn("send-count-purge", move |token| {
         let pool = pool.clone();
         async move {
-            let purged = token.run_until_cancelled(send_counts::purge_forever(&pool, Utc::now)).await;
+            let purged = token.run_until_cancelled(send_counts::purge_forever(&pool, now)).await;
             Ok(purged.unwrap_or(Ok(()))?)
         }
     });
@@ -58,12 +58,12 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     runtime.supervisor.spawn("queue-watch", move |token| {
         let pool = pool.clone();
         async move {
-            let watched = token.run_until_cancelled(watch_forever(&pool, Utc::now)).await;
+            let watched = token.run_until_cancelled(watch_forever(&pool, now)).await;
             Ok(watched.unwrap_or(Ok(()))?)
         }
     });
     Ok(App {
-        public: http::public(State { pool: runtime.pool, worker: wake, clock: Utc::now }),
+        public: http::public(State { pool: runtime.pool, worker: wake, clock: now }),
         internal: axum::Router::new(),
         migrators: migrators(),
     })
@@ -78,7 +78,7 @@ pub async fn perform(
     _config: Config,
     runtime: Runtime,
 ) -> anyhow::Result<ExitCode> {
-    command.run(&runtime.pool, Policies { clock: Utc::now }).await
+    command.run(&runtime.pool, Policies { clock: now }).await
 }
 
 /// What has to be in the schema.

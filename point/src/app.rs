@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use chassis::db::Migrations;
 use chassis::{App, Runtime, idempotency};
-use chrono::Utc;
 use clap::Subcommand;
 use shared_events::delivery::{Delivery, DeliveryCommand, Wake, migrations};
+use shared_events::time::now;
 use shared_events::topic::Topic;
 use sqlx::migrate::Migrator;
 
@@ -34,7 +34,7 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     delivery.subscribe(&[Topic::Member], vec![relay.clone()], Policies { validity: terms.validity });
     start_expiry(&runtime, &relay);
     idempotency::start_purging(&runtime);
-    let state = State { pool: runtime.pool, relay, clock: Utc::now, terms, forfeit_delay };
+    let state = State { pool: runtime.pool, relay, clock: now, terms, forfeit_delay };
     Ok(App { public: http::public(state.clone()), internal: http::internal(state), migrators: migrators() })
 }
 
@@ -44,10 +44,7 @@ fn start_expiry(runtime: &Runtime, relay: &Wake) {
         let (pool, relay) = (pool.clone(), relay.clone());
         async move {
             let expiring = async {
-                tokio::try_join!(
-                    expire_forever(&pool, &relay, Utc::now),
-                    notify_forever(&pool, &relay, Utc::now)
-                )
+                tokio::try_join!(expire_forever(&pool, &relay, now), notify_forever(&pool, &relay, now))
             };
             match token.run_until_cancelled(expiring).await {
                 Some(Err(error)) => Err(error.into()),

@@ -1,7 +1,8 @@
 //! The member aggregate.
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Utc};
 use shared_events::event::{MemberState, MemberStatus};
+use shared_events::time::in_micros;
 use shared_events::{MemberId, MembershipId};
 
 use super::nickname::Nickname;
@@ -42,12 +43,6 @@ pub enum Transition {
     Applied,
     /// There was nothing left to do.
     AlreadyApplied,
-}
-
-/// A time as precise as Postgres keeps it, so that whatever is published about it later says the same.
-#[must_use]
-pub fn in_micros(time: DateTime<Utc>) -> DateTime<Utc> {
-    time.trunc_subsecs(6)
 }
 
 impl Member {

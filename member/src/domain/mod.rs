@@ -4,6 +4,6 @@ pub mod member;
 pub mod nickname;
 pub mod phone_no;
 
-pub use member::{Member, Transition, WelcomeOutcome, in_micros};
+pub use member::{Member, Transition, WelcomeOutcome};
 pub use nickname::{InvalidNickname, Nickname};
 pub use phone_no::{InvalidPhoneNo, PhoneNo};

@@ -5,10 +5,11 @@ use chrono::{DateTime, Utc};
 use shared_events::delivery::Wake;
 use shared_events::delivery::outbox::{self, AggregateVersion};
 use shared_events::event::MemberWithdrawn;
+use shared_events::time::in_micros;
 use shared_events::{MemberId, MembershipId, Provenance};
 use sqlx::{PgConnection, PgPool};
 
-use crate::domain::{Transition, in_micros};
+use crate::domain::Transition;
 use crate::point_client::{ForfeitError, PointClient};
 use crate::store::members;
 use crate::store::tombstones::{self, Tombstone};

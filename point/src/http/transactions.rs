@@ -11,6 +11,7 @@ use chassis::{FieldError, Problem, RequestContext};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
 use shared_events::MemberId;
+use shared_events::time::in_micros;
 
 use super::State;
 use super::command::{Fields, Mode, TransactionBody, carry_out, resource};
@@ -57,7 +58,7 @@ pub(super) async fn post(
     }
     fields.check()?;
     let remarks = Remarks { reference: Some(&new.reference), reason: new.reason.as_deref() };
-    let command = Command::Change(change, new.expires_at);
+    let command = Command::Change(change, new.expires_at.map(in_micros));
     carry_out(
         &state,
         &context,

@@ -25,6 +25,17 @@ fn spend(amount: i64, reference: &str) -> Value {
 }
 
 #[tokio::test]
+async fn what_is_answered_at_once_and_what_is_read_later_say_the_same_time() {
+    let service = service().await;
+    let mut earning = earn(10, "R-1");
+    earning["expiresAt"] = "2026-05-01T00:00:00.123456789Z".into();
+    let answer = service.post(PATH, &earning).await;
+    assert_eq!(answer.body["lots"][0]["expiresAt"], "2026-05-01T00:00:00.123456Z");
+    let id = answer.number("transactionId");
+    assert_eq!(service.get(&format!("{PATH}/{id}")).await.body, answer.body);
+}
+
+#[tokio::test]
 async fn an_earning_makes_a_lot_and_is_told_with_its_location() {
     let service = service().await;
     let answer = service
