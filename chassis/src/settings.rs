@@ -10,7 +10,7 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueEnum, value_parser};
 use http::Uri;
 use sqlx::postgres::PgConnectOptions;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 use crate::http::Limits;
 
@@ -142,7 +142,8 @@ impl Validate for Settings {
         if let Some(url) = &self.public_url {
             validate_public_url(url)?;
         }
-        EnvFilter::try_new(&self.log).map_err(|error| format!("--log (RUST_LOG) {:?}: {error}", self.log))?;
+        let filter = self.log.parse::<Targets>();
+        filter.map_err(|error| format!("--log (RUST_LOG) {:?}: {error}", self.log))?;
         self.database_url.validate("--database-url (DATABASE_URL)")?;
         self.migration_database_url().validate("--migration-database-url (MIGRATION_DATABASE_URL)")
     }

@@ -2,9 +2,10 @@
 
 use std::panic;
 
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
+use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::Settings;
 use crate::settings::LogFormat;
@@ -15,7 +16,7 @@ pub(crate) fn start(settings: &Settings) -> anyhow::Result<()> {
         LogFormat::Json => json_lines(),
         LogFormat::Pretty => fmt::layer().with_writer(std::io::stderr).boxed(),
     };
-    tracing_subscriber::registry().with(lines).with(EnvFilter::try_new(&settings.log)?).try_init()?;
+    tracing_subscriber::registry().with(lines).with(settings.log.parse::<Targets>()?).try_init()?;
     panic::set_hook(Box::new(|info| tracing::error!(panic = %info, "panicked")));
     Ok(())
 }

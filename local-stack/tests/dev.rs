@@ -114,7 +114,7 @@ fn a_stack_is_found_although_the_program_that_started_it_is_gone() {
     fs::write(project.folder.join(".data/stack.json"), "{}").unwrap();
     assert!(project.dev(&["down"]).status.success());
     let notes = project.notes();
-    assert!(notes.contains(&"cargo build --release -p local-stack".to_owned()), "{notes:?}");
+    assert!(notes.contains(&"cargo build --release --workspace --bins".to_owned()), "{notes:?}");
     assert_eq!(notes.last().unwrap(), "local-stack down");
 }
 

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod config;
+pub mod domain;
 pub mod http;
 pub mod policy;
 pub mod store;

@@ -4,6 +4,7 @@ mod message_ended;
 mod points_forfeited;
 
 use shared_events::delivery::{EventHandler, HandlerError, Outcome};
+use shared_events::event::{MessageFailed, MessageSent, Payload, PointsForfeited};
 use shared_events::{Envelope, Event};
 use sqlx::PgConnection;
 
@@ -15,6 +16,10 @@ use crate::store::members::StoreError;
 pub struct Policies;
 
 impl EventHandler for Policies {
+    fn reacts_to(&self, event_type: &str) -> bool {
+        [MessageSent::TYPE, MessageFailed::TYPE, PointsForfeited::TYPE].contains(&event_type)
+    }
+
     async fn handle_in_tx(
         &self,
         tx: &mut PgConnection,

@@ -6,7 +6,7 @@ mod points_expiring;
 
 use chrono::{DateTime, Utc};
 use shared_events::delivery::{EventHandler, HandlerError, Outcome};
-use shared_events::event::{MemberJoined, MemberStatusChanged};
+use shared_events::event::{MemberJoined, MemberStatusChanged, MemberWithdrawn, Payload, PointsExpiring};
 use shared_events::{Envelope, Event};
 use sqlx::PgConnection;
 
@@ -18,6 +18,11 @@ pub struct Policies {
 }
 
 impl EventHandler for Policies {
+    fn reacts_to(&self, event_type: &str) -> bool {
+        [MemberJoined::TYPE, MemberStatusChanged::TYPE, MemberWithdrawn::TYPE, PointsExpiring::TYPE]
+            .contains(&event_type)
+    }
+
     async fn handle_in_tx(
         &self,
         tx: &mut PgConnection,

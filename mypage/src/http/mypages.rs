@@ -11,8 +11,9 @@ use serde::Serialize;
 use shared_events::{MemberId, MembershipId};
 
 use super::State;
+use crate::domain::Transaction;
 use crate::store::pages::{self, Page};
-use crate::store::transactions::{self, Transaction};
+use crate::store::transactions;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

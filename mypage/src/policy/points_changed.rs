@@ -1,74 +1,61 @@
 //! Whenever points have changed: show the balance after it, what expires next, and the transaction.
 
 use chrono::{DateTime, Utc};
-use shared_events::event::NextExpiration;
-use shared_events::{Event, MembershipId};
+use shared_events::Event;
 
-use crate::store::transactions::Transaction;
+use crate::domain::{PointHalf, Transaction};
 
-/// What my page takes of a change of points.
-#[derive(Clone, Debug)]
-pub struct PointsChanged {
-    /// Which membership's.
-    pub membership_id: MembershipId,
-    /// The balance after it.
-    pub remain_point: i64,
-    /// What expires next after it.
-    pub next_expiration: Option<NextExpiration>,
-    /// The transaction; what older versions of point published names none.
-    pub transaction: Option<Transaction>,
-    /// Whether the account was closed, so that its transactions go.
-    pub is_closed: bool,
+/// What a change of points says of a page; `None` when the event is of something else.
+pub fn half_of(event: Event, version: i64) -> Option<PointHalf> {
+    let is_closed = matches!(event, Event::PointsForfeited(_));
+    let (membership_id, remain_point, next_expiration, transaction) = match event {
+        Event::PointsEarned(it) => {
+            let transaction = transaction(it.transaction_id, it.entry_type, it.amount, it.occurred_at);
+            let transaction = transaction.map(|own| Transaction { reference: it.reference, ..own });
+            (it.membership_id, it.remain_point, it.next_expiration, transaction)
+        }
+        Event::PointsUsed(it) => {
+            let transaction = transaction(it.transaction_id, "USE".to_owned(), -it.amount, it.occurred_at);
+            let transaction = transaction.map(|own| Transaction { reference: it.reference, ..own });
+            (it.membership_id, it.remain_point, it.next_expiration, transaction)
+        }
+        Event::PointsRestored(it) => {
+            let id = Some(it.transaction_id);
+            let transaction = transaction(id, "USE_CANCEL".to_owned(), it.amount, it.occurred_at);
+            (it.membership_id, it.remain_point, it.next_expiration, transaction)
+        }
+        Event::PointsExpired(it) => {
+            let id = Some(it.transaction_id);
+            let transaction = transaction(id, "EXPIRE".to_owned(), -it.amount, it.occurred_at);
+            (it.membership_id, it.remain_point, it.next_expiration, transaction)
+        }
+        Event::PointsAdjusted(it) => {
+            let id = Some(it.transaction_id);
+            let transaction = transaction(id, it.entry_type, it.amount, it.occurred_at);
+            (it.membership_id, it.remain_point, it.next_expiration, transaction)
+        }
+        // Nothing has changed, but in a compacted log it may be the newest that is left of the account.
+        Event::PointsExpiring(it) => (it.membership_id, it.remain_point, it.next_expiration, None),
+        Event::PointsForfeited(it) => (it.membership_id, it.remain_point, None, None),
+        Event::MemberJoined(_)
+        | Event::MemberStatusChanged(_)
+        | Event::MemberWithdrawn(_)
+        | Event::MessageSent(_)
+        | Event::MessageFailed(_)
+        | Event::Unknown => return None,
+    };
+    let transactions = transaction.map(|own| (version, Transaction { remain_point, ..own }));
+    Some(PointHalf {
+        version,
+        membership_id,
+        remain_point,
+        next_expiration,
+        is_closed,
+        transactions: transactions.into_iter().collect(),
+    })
 }
 
-impl PointsChanged {
-    /// Reads it from an event; `None` when the event is of something else.
-    #[must_use]
-    pub fn of(event: Event) -> Option<Self> {
-        let is_closed = matches!(event, Event::PointsForfeited(_));
-        let (membership_id, remain_point, next_expiration, transaction) = match event {
-            Event::PointsEarned(it) => {
-                let transaction = transaction(it.transaction_id, it.entry_type, it.amount, it.occurred_at);
-                let transaction = transaction.map(|own| Transaction { reference: it.reference, ..own });
-                (it.membership_id, it.remain_point, it.next_expiration, transaction)
-            }
-            Event::PointsUsed(it) => {
-                let transaction =
-                    transaction(it.transaction_id, "USE".to_owned(), -it.amount, it.occurred_at);
-                let transaction = transaction.map(|own| Transaction { reference: it.reference, ..own });
-                (it.membership_id, it.remain_point, it.next_expiration, transaction)
-            }
-            Event::PointsRestored(it) => {
-                let id = Some(it.transaction_id);
-                let transaction = transaction(id, "USE_CANCEL".to_owned(), it.amount, it.occurred_at);
-                (it.membership_id, it.remain_point, it.next_expiration, transaction)
-            }
-            Event::PointsExpired(it) => {
-                let id = Some(it.transaction_id);
-                let transaction = transaction(id, "EXPIRE".to_owned(), -it.amount, it.occurred_at);
-                (it.membership_id, it.remain_point, it.next_expiration, transaction)
-            }
-            Event::PointsAdjusted(it) => {
-                let id = Some(it.transaction_id);
-                let transaction = transaction(id, it.entry_type, it.amount, it.occurred_at);
-                (it.membership_id, it.remain_point, it.next_expiration, transaction)
-            }
-            // Nothing has changed, but in a compacted log it may be the newest that is left of the account.
-            Event::PointsExpiring(it) => (it.membership_id, it.remain_point, it.next_expiration, None),
-            Event::PointsForfeited(it) => (it.membership_id, it.remain_point, None, None),
-            Event::MemberJoined(_)
-            | Event::MemberStatusChanged(_)
-            | Event::MemberWithdrawn(_)
-            | Event::MessageSent(_)
-            | Event::MessageFailed(_)
-            | Event::Unknown => return None,
-        };
-        let transaction = transaction.map(|own| Transaction { remain_point, ..own });
-        Some(Self { membership_id, remain_point, next_expiration, transaction, is_closed })
-    }
-}
-
-/// Without what each type of event says otherwise.
+/// Without what each type of event says otherwise. What older versions of point published names no transaction.
 fn transaction(
     transaction_id: Option<i64>,
     entry_type: String,

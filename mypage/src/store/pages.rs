@@ -1,11 +1,16 @@
 //! Pages in Postgres. Each half takes only what is newer than what it has, so that the two topics may be read in
 //! any interleaving, and any record twice, with the same row in the end.
 
+use std::collections::HashMap;
+use std::error::Error;
+
 use chrono::{DateTime, Utc};
-use shared_events::event::{MemberState, NextExpiration};
-use shared_events::{MemberId, MembershipId};
+use shared_events::MemberId;
+use shared_events::event::NextExpiration;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
+
+use crate::domain::{MemberHalf, PointHalf, Shown};
 
 /// What a member sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,81 +33,71 @@ pub struct Page {
     pub membership_id: Uuid,
 }
 
-/// Puts the state of a member on the page. Says whether it was newer.
-pub async fn put_member_in_tx(
+/// Puts member halves on the pages where they are newer, by ascending memberId. Returns the versions that the pages had
+/// before; none of those that were not there.
+pub async fn put_members_in_tx(
     tx: &mut PgConnection,
-    member: &MemberState,
-    version: i64,
-) -> sqlx::Result<bool> {
-    let put = sqlx::query!(
-        "INSERT INTO page (member_id, member_membership_id, member_version, phone_no, nickname, member_status)
-         VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT (member_id) DO UPDATE
-         SET member_membership_id = excluded.member_membership_id, member_version = excluded.member_version,
-             phone_no = excluded.phone_no, nickname = excluded.nickname, member_status = excluded.member_status
-         WHERE page.member_version < excluded.member_version",
-        member.member_id.get(),
-        member.membership_id.0,
-        version,
-        member.phone_no,
-        member.nickname,
-        member.member_status.as_str(),
+    halves: &[(MemberId, &MemberHalf)],
+) -> sqlx::Result<HashMap<MemberId, i64>> {
+    let shown: Vec<Option<&Shown>> = halves.iter().map(|(_, half)| half.shown.as_ref()).collect();
+    let rows = sqlx::query!(
+        "WITH former AS (SELECT member_id, member_version FROM page WHERE member_id = ANY ($1)),
+         put AS (
+             INSERT INTO page (member_id, member_membership_id, member_version, phone_no, nickname, member_status)
+             SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[])
+             ON CONFLICT (member_id) DO UPDATE
+             SET member_membership_id = excluded.member_membership_id, member_version = excluded.member_version,
+                 phone_no = excluded.phone_no, nickname = excluded.nickname, member_status = excluded.member_status
+             WHERE page.member_version < excluded.member_version)
+         SELECT member_id, member_version FROM former",
+        &halves.iter().map(|(member_id, _)| member_id.get()).collect::<Vec<_>>(),
+        &halves.iter().map(|(_, half)| half.membership_id.0).collect::<Vec<_>>(),
+        &halves.iter().map(|(_, half)| half.version).collect::<Vec<_>>(),
+        &shown.iter().map(|it| it.map(|it| it.phone_no.as_str())).collect::<Vec<_>>() as &[Option<&str>],
+        &shown.iter().map(|it| it.map(|it| it.nickname.as_str())).collect::<Vec<_>>() as &[Option<&str>],
+        &shown.iter().map(|it| it.map(|it| it.member_status.as_str())).collect::<Vec<_>>()
+            as &[Option<&str>],
     )
-    .execute(tx)
+    .fetch_all(tx)
     .await?;
-    Ok(put.rows_affected() == 1)
+    rows.into_iter().map(|row| Ok((decoded(row.member_id.try_into())?, row.member_version))).collect()
 }
 
-/// Takes a withdrawn member off the page and keeps the version. Says whether it was newer.
-pub async fn remove_member_in_tx(
+/// Puts point halves on the pages where they are newer, by ascending memberId. Returns the versions that the pages had
+/// before; none of those that were not there.
+pub async fn put_points_in_tx(
     tx: &mut PgConnection,
-    member_id: MemberId,
-    membership_id: MembershipId,
-    version: i64,
-) -> sqlx::Result<bool> {
-    let removed = sqlx::query!(
-        "INSERT INTO page (member_id, member_membership_id, member_version) VALUES ($1, $2, $3)
-         ON CONFLICT (member_id) DO UPDATE
-         SET member_membership_id = excluded.member_membership_id, member_version = excluded.member_version,
-             phone_no = NULL, nickname = NULL, member_status = NULL
-         WHERE page.member_version < excluded.member_version",
-        member_id.get(),
-        membership_id.0,
-        version,
+    halves: &[(MemberId, &PointHalf)],
+) -> sqlx::Result<HashMap<MemberId, i64>> {
+    let expirations: Vec<Option<NextExpiration>> =
+        halves.iter().map(|(_, half)| half.next_expiration).collect();
+    let rows = sqlx::query!(
+        "WITH former AS (SELECT member_id, point_version FROM page WHERE member_id = ANY ($1)),
+         put AS (
+             INSERT INTO page (member_id, point_membership_id, point_version, remain_point, next_expiration_points,
+                               next_expires_at)
+             SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[])
+             ON CONFLICT (member_id) DO UPDATE
+             SET point_membership_id = excluded.point_membership_id, point_version = excluded.point_version,
+                 remain_point = excluded.remain_point, next_expiration_points = excluded.next_expiration_points,
+                 next_expires_at = excluded.next_expires_at
+             WHERE page.point_version < excluded.point_version)
+         SELECT member_id, point_version FROM former",
+        &halves.iter().map(|(member_id, _)| member_id.get()).collect::<Vec<_>>(),
+        &halves.iter().map(|(_, half)| half.membership_id.0).collect::<Vec<_>>(),
+        &halves.iter().map(|(_, half)| half.version).collect::<Vec<_>>(),
+        &halves.iter().map(|(_, half)| half.remain_point).collect::<Vec<_>>(),
+        &expirations.iter().map(|next| next.map(|next| next.points)).collect::<Vec<_>>() as &[Option<i64>],
+        &expirations.iter().map(|next| next.map(|next| next.expires_at)).collect::<Vec<_>>()
+            as &[Option<DateTime<Utc>>],
     )
-    .execute(tx)
+    .fetch_all(tx)
     .await?;
-    Ok(removed.rows_affected() == 1)
+    rows.into_iter().map(|row| Ok((decoded(row.member_id.try_into())?, row.point_version))).collect()
 }
 
-/// Puts a balance, and what of it expires next, on the page. Says whether it was newer.
-pub async fn put_balance_in_tx(
-    tx: &mut PgConnection,
-    member_id: MemberId,
-    membership_id: MembershipId,
-    remain_point: i64,
-    next_expiration: Option<NextExpiration>,
-    version: i64,
-) -> sqlx::Result<bool> {
-    let put = sqlx::query!(
-        "INSERT INTO page (member_id, point_membership_id, point_version, remain_point, next_expiration_points,
-                           next_expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT (member_id) DO UPDATE
-         SET point_membership_id = excluded.point_membership_id, point_version = excluded.point_version,
-             remain_point = excluded.remain_point, next_expiration_points = excluded.next_expiration_points,
-             next_expires_at = excluded.next_expires_at
-         WHERE page.point_version < excluded.point_version",
-        member_id.get(),
-        membership_id.0,
-        version,
-        remain_point,
-        next_expiration.map(|next| next.points),
-        next_expiration.map(|next| next.expires_at),
-    )
-    .execute(tx)
-    .await?;
-    Ok(put.rows_affected() == 1)
+fn decoded<T, E: Error + Send + Sync + 'static>(value: Result<T, E>) -> sqlx::Result<T> {
+    value.map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 
 /// The page of a member.

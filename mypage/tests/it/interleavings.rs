@@ -10,7 +10,7 @@ use shared_events::MemberId;
 use shared_events::event::MemberStatus::Normal;
 use sqlx::{Connection, PgConnection};
 
-use crate::support::{Membership, Record, Service, deliver_in_tx, row};
+use crate::support::{Membership, Record, Service, deliver_all_in_tx, deliver_in_tx, row};
 
 const MEMBER: i64 = 1;
 /// Set to repeat a run that failed.
@@ -156,6 +156,21 @@ async fn read_in_order(history: &History, tx: &mut PgConnection, order: &[Topic]
     }
 }
 
+/// The same in batches of random size, that share a statement.
+async fn read_in_batches(history: &History, tx: &mut PgConnection, order: &[Topic], rng: &mut StdRng) {
+    let mut members = history.member.iter().map(|(record, _)| record);
+    let mut points = history.point.iter().map(|(record, _)| record);
+    let next = |topic: &Topic| match topic {
+        Topic::Member => members.next().expect("a member event"),
+        Topic::Point => points.next().expect("a point event"),
+    };
+    let mut records: Vec<&Record> = order.iter().map(next).collect();
+    while !records.is_empty() {
+        let batch = records.drain(..rng.random_range(1..=records.len()));
+        deliver_all_in_tx(tx, batch).await;
+    }
+}
+
 /// The same with events delivered again at random, and at the end a whole prefix of each topic.
 async fn read_with_repetitions(history: &History, tx: &mut PgConnection, order: &[Topic], rng: &mut StdRng) {
     let (mut members, mut points) = (0, 0);
@@ -187,6 +202,11 @@ async fn assert_every_interleaving_ends_with(history: &History, expected: &Value
         let mut savepoint = tx.begin().await.expect("a savepoint");
         read_in_order(history, &mut savepoint, order).await;
         assert_eq!(row(&mut savepoint, MEMBER).await.as_ref(), Some(expected), "{order:?}");
+        savepoint.rollback().await.expect("the savepoint");
+
+        let mut savepoint = tx.begin().await.expect("a savepoint");
+        read_in_batches(history, &mut savepoint, order, &mut rng).await;
+        assert_eq!(row(&mut savepoint, MEMBER).await.as_ref(), Some(expected), "{order:?} in batches");
         savepoint.rollback().await.expect("the savepoint");
 
         let mut savepoint = tx.begin().await.expect("a savepoint");

@@ -72,6 +72,15 @@ pub async fn deliver_in_tx(tx: &mut PgConnection, (envelope, event): &Record) ->
     Policies.handle_in_tx(tx, envelope, event.clone()).await.expect("the event is handled")
 }
 
+/// Hands events to the policies at once.
+pub async fn deliver_all_in_tx(
+    tx: &mut PgConnection,
+    records: impl IntoIterator<Item = &Record>,
+) -> Vec<Outcome> {
+    let events = records.into_iter().map(|(envelope, event)| (envelope, event.clone())).collect();
+    Policies.handle_all_in_tx(tx, events).await.expect("the events are handled")
+}
+
 /// The row of a member as it is stored.
 pub async fn row(connection: &mut PgConnection, member_id: i64) -> Option<Value> {
     sqlx::query_scalar("SELECT to_jsonb(page) FROM page WHERE member_id = $1")

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use shared_events::delivery::Outcome;
 use shared_events::event::MemberStatus::Normal;
 
-use crate::support::{Membership, Service, now};
+use crate::support::{Membership, Service, deliver_all_in_tx, now};
 
 async fn with_page(membership: Membership) -> Service {
     let service = Service::start().await;
@@ -53,6 +53,36 @@ async fn the_latest_20_are_shown_newest_first_and_no_more_are_kept() {
         .await
         .expect("a count");
     assert_eq!(kept, 20);
+}
+
+#[tokio::test]
+async fn what_comes_in_one_batch_is_shown_as_one_by_one() {
+    let (former, current, other) = (Membership::of(1), Membership::of(1), Membership::of(2));
+    let service = with_page(former).await;
+    service.deliver(former.earned_in(7, 1)).await;
+    let batch = [
+        former.earned_in(7, 1),
+        other.joined(1),
+        former.earned_in(8, 2),
+        former.forfeited(2, 3),
+        current.joined(4),
+        other.earned_in(10, 1),
+        current.earned_in(9, 4),
+        former.earned_in(8, 2),
+    ];
+    let mut tx = service.pool.begin().await.expect("a transaction");
+    let outcomes = deliver_all_in_tx(&mut tx, &batch).await;
+    tx.commit().await.expect("the commit");
+    assert_eq!(outcomes[0], Outcome::Stale);
+    assert!(outcomes[1..7].iter().all(|outcome| *outcome == Outcome::Applied), "{outcomes:?}");
+    assert_eq!(shown(&service).await, [9]);
+    let page = service.get("/mypages/2").await.body;
+    assert_eq!((&page["remainPoint"], page["transactions"].as_array().map(Vec::len)), (&json!(1), Some(1)));
+    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM page_transaction")
+        .fetch_one(&service.pool)
+        .await
+        .expect("a count");
+    assert_eq!(kept, 2);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 mod member_changed;
 
 use shared_events::delivery::{EventHandler, HandlerError, Outcome};
-use shared_events::event::{MemberJoined, MemberStatusChanged};
+use shared_events::event::{MemberJoined, MemberStatusChanged, Payload};
 use shared_events::{Envelope, Event};
 use sqlx::PgConnection;
 
@@ -27,6 +27,10 @@ impl From<AppendError> for HandlerError {
 }
 
 impl EventHandler for Policies {
+    fn reacts_to(&self, event_type: &str) -> bool {
+        [MemberJoined::TYPE, MemberStatusChanged::TYPE].contains(&event_type)
+    }
+
     async fn handle_in_tx(
         &self,
         tx: &mut PgConnection,

@@ -1,6 +1,6 @@
 //! Take what is no longer valid out of the accounts, batch by batch.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use metrics::counter;
@@ -17,10 +17,13 @@ use crate::store::{Origin, accounts, lots};
 
 /// Most lots of one transaction: so long at most does an earning or a use wait for it.
 pub const BATCH: i64 = 500;
+/// How many times as long as a batch took the job rests after it.
+const REST: u32 = 2;
 /// How often to look when nothing is due.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// Expires what is due, for ever. Of all replicas one works at a time.
+/// Expires what is due, for ever. Of all replicas one works at a time, and for a third of the time at most: the rest belongs
+/// to those who earn and use.
 ///
 /// # Errors
 /// When the database fails; to be restarted by the supervisor.
@@ -28,7 +31,9 @@ pub async fn expire_forever(pool: &PgPool, relay: &Wake, clock: fn() -> DateTime
     loop {
         let mut behind = Some(BEGINNING);
         while let Some(last) = behind {
+            let start = Instant::now();
             behind = expire_batch(pool, relay, last, clock()).await?.1;
+            tokio::time::sleep(start.elapsed() * REST).await;
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

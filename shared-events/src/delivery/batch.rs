@@ -9,55 +9,81 @@ use sqlx::{Connection, PgConnection};
 use super::failure::HandlerError;
 use super::inbox::{self, Admission};
 use super::parked;
-use super::received::{EventHandler, Received};
+use super::received::{EventHandler, Outcome, Received};
+use crate::envelope::Envelope;
 use crate::event::Event;
 
-/// Handles the events in order and commits them together, or none of them.
+/// Handles the events and commits them together, or none of them. Those of one topic and key are handled in their order.
 pub(super) async fn handle<H: EventHandler>(
     connection: &mut PgConnection,
     handler: &H,
-    events: &[Received],
+    events: &[&Received],
 ) -> Result<(), HandlerError> {
     let mut tx = connection.begin().await?;
-    for event in events {
-        match inbox::admit_in_tx(&mut tx, event).await? {
+    let mut fresh = Vec::with_capacity(events.len());
+    let admissions = inbox::admit_all_in_tx(&mut tx, events).await?;
+    for (event, admission) in events.iter().zip(admissions) {
+        match admission {
             Admission::Duplicate => {
                 counter!("inbox_duplicates_total", "topic" => event.topic.suffix()).increment(1)
             }
             Admission::BehindParked if parked::has_to_wait_in_tx(&mut tx, event).await? => {
                 parked::park_in_tx(&mut tx, event, parked::BEHIND_PARKED).await?
             }
-            Admission::Fresh | Admission::BehindParked => apply_in_tx(&mut tx, handler, event).await?,
+            Admission::Fresh | Admission::BehindParked => fresh.push(*event),
         }
     }
+    apply_in_tx(&mut tx, handler, &fresh).await?;
     tx.commit().await?;
     Ok(())
 }
 
-/// Gives an event to the service's policies.
+/// Gives events to the service's policies.
 pub(super) async fn apply_in_tx<H: EventHandler>(
     tx: &mut PgConnection,
     handler: &H,
-    received: &Received,
+    received: &[&Received],
 ) -> Result<(), HandlerError> {
-    let (envelope, event) = received.decode()?;
-    if event == Event::Unknown {
-        counter!("events_unknown_total", "topic" => received.topic.suffix()).increment(1);
+    let events: Vec<(&Envelope, Event)> =
+        received.iter().map(|received| received.decode()).collect::<Result<_, _>>()?;
+    if events.is_empty() {
         return Ok(());
     }
-    let handling = AssertUnwindSafe(handler.handle_in_tx(tx, envelope, event)).catch_unwind();
-    let outcome = handling.await.unwrap_or_else(|_| Err(HandlerError::permanent("the handler panicked")))?;
+    let envelopes: Vec<&Envelope> = events.iter().map(|(envelope, _)| *envelope).collect();
+    let handling = AssertUnwindSafe(handler.handle_all_in_tx(tx, events)).catch_unwind();
+    let outcomes = handling.await.unwrap_or_else(|_| Err(HandlerError::permanent("the handler panicked")))?;
+    for (envelope, outcome) in envelopes.into_iter().zip(outcomes) {
+        count(envelope, outcome);
+        tracing::debug!(
+            event_type = envelope.event_type,
+            ce_id = %envelope.id,
+            member_id = %envelope.member_id,
+            sequence = envelope.sequence,
+            outcome = outcome.as_str(),
+            "handled an event"
+        );
+    }
+    Ok(())
+}
+
+/// Whether an event concerns a service. Beside what its policies react to that is what has no readable envelope, as it
+/// parks, and a withdrawal, which removes what is parked.
+pub(super) fn concerns<H: EventHandler>(handler: &H, event: &Received) -> bool {
+    let Ok(envelope) = &event.envelope else { return true };
+    if handler.reacts_to(&envelope.event_type) || event.supersedes_earlier() {
+        return true;
+    }
+    if Event::is_known(&envelope.event_type) {
+        count(envelope, Outcome::Ignored);
+    } else {
+        counter!("events_unknown_total", "topic" => event.topic.suffix()).increment(1);
+    }
+    false
+}
+
+fn count(envelope: &Envelope, outcome: Outcome) {
     counter!("events_handled_total", "type" => envelope.event_type.clone(), "outcome" => outcome.as_str())
         .increment(1);
-    tracing::debug!(
-        event_type = envelope.event_type,
-        ce_id = %envelope.id,
-        member_id = %envelope.member_id,
-        sequence = envelope.sequence,
-        outcome = outcome.as_str(),
-        "handled an event"
-    );
-    Ok(())
 }
 
 /// Parks one event in a transaction of its own, unless it was handled or parked before.
@@ -67,7 +93,7 @@ pub(super) async fn park(
     reason: &str,
 ) -> Result<(), HandlerError> {
     let mut tx = connection.begin().await?;
-    if inbox::admit_in_tx(&mut tx, event).await? != Admission::Duplicate {
+    if !inbox::admit_all_in_tx(&mut tx, &[event]).await?.contains(&Admission::Duplicate) {
         parked::park_in_tx(&mut tx, event, reason).await?;
     }
     tx.commit().await?;

@@ -3,7 +3,6 @@
 mod inflow;
 
 use std::future::Future;
-use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,7 +84,9 @@ impl<H: EventHandler> Consumer<H> {
         batch: &[Received],
         token: &CancellationToken,
     ) -> Result<Vec<Received>, Cancelled> {
-        if batch.len() > 1 && attempt(token, self.handle(batch)).await?.is_ok() {
+        let batch: Vec<&Received> =
+            batch.iter().filter(|event| batch::concerns(&*self.handler, event)).collect();
+        if batch.len() > 1 && attempt(token, self.handle(&batch)).await?.is_ok() {
             return Ok(Vec::new());
         }
         let mut failed: Vec<Received> = Vec::new();
@@ -100,7 +101,7 @@ impl<H: EventHandler> Consumer<H> {
 
     /// Whether the event is handled or parked now.
     async fn settle_one(&self, event: &Received, token: &CancellationToken) -> Result<bool, Cancelled> {
-        let mut outcome = attempt(token, self.handle(slice::from_ref(event))).await?;
+        let mut outcome = attempt(token, self.handle(&[event])).await?;
         if let Err(HandlerError::Permanent(error)) = outcome {
             outcome = attempt(token, self.park(event, &chain(&*error))).await?;
         }
@@ -110,7 +111,7 @@ impl<H: EventHandler> Consumer<H> {
         Ok(false)
     }
 
-    async fn handle(&self, events: &[Received]) -> Result<(), HandlerError> {
+    async fn handle(&self, events: &[&Received]) -> Result<(), HandlerError> {
         let mut connection = self.pool.acquire().await?;
         batch::handle(&mut connection, &*self.handler, events).await?;
         self.options.wakes.iter().for_each(Wake::wake);

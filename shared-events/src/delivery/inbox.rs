@@ -1,9 +1,11 @@
 //! The inbox: what has been handled is skipped when it comes again.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use sqlx::postgres::types::PgInterval;
 use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
 
 use super::received::Received;
 
@@ -23,23 +25,36 @@ pub(super) enum Admission {
     BehindParked,
 }
 
-/// Notes the event and says what is to be done with it, in one round trip.
-pub(super) async fn admit_in_tx(tx: &mut PgConnection, event: &Received) -> sqlx::Result<Admission> {
+/// Notes the events and says what is to be done with each, in one round trip.
+pub(super) async fn admit_all_in_tx(
+    tx: &mut PgConnection,
+    events: &[&Received],
+) -> sqlx::Result<Vec<Admission>> {
+    let ids: Vec<Uuid> = events.iter().map(|event| event.inbox_id()).collect();
+    // Where two replicas note the same events, none waits for the other in a circle: both go by the id.
     let row = sqlx::query!(
-        r#"WITH noted AS (INSERT INTO inbox (ce_id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING ce_id)
-           SELECT EXISTS (SELECT FROM noted) AS "fresh!",
-                  EXISTS (SELECT FROM parked_event WHERE topic = $2 AND key = $3) AS "behind_parked!""#,
-        event.inbox_id(),
-        event.topic.suffix(),
-        event.key,
+        r#"WITH noted AS (
+               INSERT INTO inbox (ce_id) SELECT ce_id FROM unnest($1::uuid[]) AS new (ce_id) ORDER BY ce_id
+               ON CONFLICT DO NOTHING RETURNING ce_id)
+           SELECT ARRAY(SELECT ce_id FROM noted) AS "fresh!",
+                  ARRAY(SELECT number FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS new (topic, key, number)
+                        WHERE EXISTS (SELECT FROM parked_event
+                                      WHERE parked_event.topic = new.topic AND parked_event.key = new.key))
+                      AS "behind_parked!: Vec<i64>""#,
+        &ids,
+        &events.iter().map(|event| event.topic.suffix()).collect::<Vec<_>>() as &[&str],
+        &events.iter().map(|event| event.key.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
     )
     .fetch_one(tx)
     .await?;
-    Ok(match (row.fresh, row.behind_parked) {
+    let mut fresh: HashSet<Uuid> = row.fresh.into_iter().collect();
+    let behind_parked: HashSet<i64> = row.behind_parked.into_iter().collect();
+    let admission = |(number, id)| match (fresh.remove(id), behind_parked.contains(&number)) {
         (false, _) => Admission::Duplicate,
         (true, true) => Admission::BehindParked,
         (true, false) => Admission::Fresh,
-    })
+    };
+    Ok((1..).zip(&ids).map(admission).collect())
 }
 
 /// Forgets what was handled over 8 days ago, hourly and for ever, in small transactions.

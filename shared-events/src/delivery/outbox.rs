@@ -93,9 +93,10 @@ pub(super) struct Waiting {
 /// The oldest rows. Without a cursor, so that a row whose transaction committed late is never skipped.
 pub(super) async fn oldest(
     connection: &mut PgConnection,
-    limit: i64,
+    limit: usize,
     source: &str,
 ) -> sqlx::Result<Vec<Waiting>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = sqlx::query!(
         "SELECT id, ce_id, type, topic, key, sequence, payload, traceparent, actor, created_at
          FROM outbox ORDER BY id LIMIT $1",

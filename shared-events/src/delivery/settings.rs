@@ -52,9 +52,11 @@ pub(super) const PRODUCER_GUARANTEES: Properties = &[
     ("partitioner", "murmur2_random"),
 ];
 
-/// That a consumer reads everything, and its offsets move only when it says so.
+/// That a consumer reads everything, and only what it has stored as dealt with is committed: from time to time, and
+/// whenever it gives a partition away. What was not yet committed when it died comes again, and the inbox knows it.
 pub(super) const CONSUMER_GUARANTEES: Properties = &[
-    ("enable.auto.commit", "false"),
+    ("enable.auto.commit", "true"),
+    ("auto.commit.interval.ms", "500"),
     ("enable.auto.offset.store", "false"),
     ("auto.offset.reset", "earliest"),
     ("partition.assignment.strategy", "range,roundrobin"),
@@ -115,12 +117,12 @@ mod tests {
         let config = settings.client_config("it", &[("session.timeout.ms", "10000")], CONSUMER_GUARANTEES);
         assert_eq!(config.get("session.timeout.ms"), Some("6000"));
         assert_eq!(config.get("security.protocol"), Some("SSL"));
-        assert_eq!(config.get("enable.auto.commit"), Some("false"));
+        assert_eq!(config.get("enable.auto.offset.store"), Some("false"));
     }
 
     #[test]
     fn what_the_guarantees_rest_on_cannot_be_replaced() {
-        for property in ["acks=1", "enable.auto.commit=true", "group.id=x", "=x", "linger.ms"] {
+        for property in ["acks=1", "enable.auto.offset.store=true", "group.id=x", "=x", "linger.ms"] {
             assert!(settings(property).is_err(), "{property}");
         }
     }

@@ -45,6 +45,12 @@ macro_rules! events {
         }
 
         impl Event {
+            /// Whether this version knows a CloudEvents type.
+            #[must_use]
+            pub fn is_known(event_type: &str) -> bool {
+                [$(stringify!($name)),+].contains(&event_type)
+            }
+
             /// Decodes a payload by its CloudEvents type.
             ///
             /// # Errors

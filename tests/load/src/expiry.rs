@@ -8,8 +8,9 @@ use anyhow::ensure;
 use local_stack::stack::Stack;
 use reqwest::{Client, StatusCode};
 use serde_json::json;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::PgPool;
 
+use crate::books;
 use crate::pipeline::{Latencies, latencies, micros};
 
 /// Members who earn and use during the measurement, one request each at a time.
@@ -21,8 +22,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// What expiring took.
 pub struct Expired {
-    /// How many lots, each of an account of its own.
+    /// How many lots.
     pub lots: u32,
+    /// Of how many accounts.
+    pub accounts: u32,
     /// From the start of the job to the last lot.
     pub time: Duration,
     /// `PATCH /points` while nothing expired.
@@ -32,19 +35,16 @@ pub struct Expired {
 }
 
 /// Makes accounts whose points are due, lets the service find them by starting it again, and waits until they have expired.
-pub async fn expire(stack: &Stack, lots: u32) -> anyhow::Result<Expired> {
+pub async fn expire(stack: &Stack, accounts: u32, lots_each: u32) -> anyhow::Result<Expired> {
     let pool = PgPool::connect(&stack.database.admin_url()).await?;
-    sqlx::raw_sql(AssertSqlSafe(accounts(i64::from(lots) + CUSTOMERS))).execute(&pool).await?;
-    sqlx::raw_sql("ANALYZE point.account; ANALYZE point.lot; ANALYZE point.ledger_entry")
-        .execute(&pool)
-        .await?;
+    books::write(&pool, i64::from(accounts) + CUSTOMERS, lots_each).await?;
 
     let service = stack.service("point");
     let url = service.url();
-    let before = change_while(&url, lots, tokio::time::sleep(QUIET)).await?;
+    let before = change_while(&url, accounts, tokio::time::sleep(QUIET)).await?;
     let due = "UPDATE point.lot SET expires_at = now() FROM point.account
                WHERE account.membership_id = lot.membership_id AND member_id <= $1";
-    sqlx::query(due).bind(i64::from(lots)).execute(&pool).await?;
+    sqlx::query(due).bind(i64::from(accounts)).execute(&pool).await?;
     sqlx::raw_sql("CHECKPOINT").execute(&pool).await?;
     service.restart().await?;
     let start = Instant::now();
@@ -54,26 +54,15 @@ pub async fn expire(stack: &Stack, lots: u32) -> anyhow::Result<Expired> {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };
-    let during = change_while(&url, lots, done).await?;
-    Ok(Expired { lots, time: start.elapsed(), before, during })
-}
-
-/// Accounts of NORMAL members, each with one lot of a million points, that a trigger makes.
-fn accounts(count: i64) -> String {
-    format!(
-        "INSERT INTO point.holder (member_id) SELECT id FROM generate_series(1, {count}) AS id;
-         INSERT INTO point.account (membership_id, member_id, member_status, member_version, balance, version, opened_at)
-         SELECT gen_random_uuid(), member_id, 'NORMAL', 1, 1000000, 0, now() FROM point.holder;
-         INSERT INTO point.ledger_entry (membership_id, type, amount, balance_after, actor, occurred_at)
-         SELECT membership_id, 'EARN', balance, balance, 'bench', now() FROM point.account"
-    )
+    let during = change_while(&url, accounts, done).await?;
+    Ok(Expired { lots: accounts * lots_each, accounts, time: start.elapsed(), before, during })
 }
 
 /// Measures changes of points until something is over.
-async fn change_while(url: &str, lots: u32, over: impl Future<Output = ()>) -> anyhow::Result<Latencies> {
+async fn change_while(url: &str, accounts: u32, over: impl Future<Output = ()>) -> anyhow::Result<Latencies> {
     let is_over = Arc::new(AtomicBool::new(false));
     let customers = (1..=CUSTOMERS).map(|number| {
-        let (url, is_over) = (format!("{url}/points/{}", i64::from(lots) + number), Arc::clone(&is_over));
+        let (url, is_over) = (format!("{url}/points/{}", i64::from(accounts) + number), Arc::clone(&is_over));
         tokio::spawn(async move { change(&url, &is_over).await })
     });
     let customers: Vec<_> = customers.collect();

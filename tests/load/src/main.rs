@@ -1,9 +1,11 @@
 //! The benchmark: starts the stack, measures it on this machine and prints a table. It asserts nothing.
 
 mod backlog;
+mod books;
 mod expiry;
 mod pipeline;
 mod process;
+mod reconcile;
 mod report;
 
 use clap::{Parser, Subcommand, value_parser};
@@ -31,9 +33,21 @@ enum Benchmark {
     },
     /// How fast due points expire, and what that does to those who earn and use meanwhile
     Expiry {
-        /// How many lots are due, each of an account of its own
+        /// How many accounts have lots that are due
+        #[arg(long, default_value_t = 25_000, value_parser = value_parser!(u32).range(1..=10_000_000))]
+        accounts: u32,
+        /// How many lots of each are due
+        #[arg(long, default_value_t = 4, value_parser = value_parser!(u32).range(1..=100))]
+        lots_each: u32,
+    },
+    /// How fast, and in how much memory, `point reconcile` compares large books
+    Reconcile {
+        /// How many accounts there are
         #[arg(long, default_value_t = 100_000, value_parser = value_parser!(u32).range(1..=10_000_000))]
-        lots: u32,
+        accounts: u32,
+        /// How many ledger entries each has
+        #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(1..=1_000))]
+        entries_each: u32,
     },
     /// How fast one message service sends what is queued
     Sms {
@@ -50,7 +64,8 @@ enum Benchmark {
 async fn main() -> anyhow::Result<()> {
     match Arguments::parse().benchmark.unwrap_or(Benchmark::Pipeline { samples: 500 }) {
         Benchmark::Pipeline { samples } => pipeline(samples).await,
-        Benchmark::Expiry { lots } => expire(lots).await,
+        Benchmark::Expiry { accounts, lots_each } => expire(accounts, lots_each).await,
+        Benchmark::Reconcile { accounts, entries_each } => reconcile(accounts, entries_each).await,
         Benchmark::Sms { messages, latency_ms } => sms(messages, latency_ms).await,
     }
 }
@@ -100,14 +115,24 @@ async fn sms(messages: u32, latency_ms: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn expire(lots: u32) -> anyhow::Result<()> {
+async fn expire(accounts: u32, lots_each: u32) -> anyhow::Result<()> {
     let stack = durable_stack(Vec::new()).await?;
-    let expired = expiry::expire(&stack, lots).await?;
+    let expired = expiry::expire(&stack, accounts, lots_each).await?;
     stack.stop().await;
     let mut report = Report::default();
     report.latency("PATCH /points while nothing expires", &expired.before);
     report.latency("PATCH /points while lots expire", &expired.during);
     report.expiry(&expired);
+    report.print();
+    Ok(())
+}
+
+async fn reconcile(accounts: u32, entries_each: u32) -> anyhow::Result<()> {
+    let stack = durable_stack(Vec::new()).await?;
+    let reconciled = reconcile::reconcile(&stack, accounts, entries_each).await?;
+    stack.stop().await;
+    let mut report = Report::default();
+    report.reconcile(&reconciled);
     report.print();
     Ok(())
 }

@@ -10,7 +10,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Resident memory, in bytes.
 pub fn resident_bytes(service: &ServiceProcess) -> anyhow::Result<u64> {
-    let pid = service.pid().context("the service does not run")?;
+    resident_bytes_of(service.pid().context("the service does not run")?)
+}
+
+/// Resident memory of a process, in bytes.
+pub fn resident_bytes_of(pid: u32) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
     let kibibytes: u64 = line.split_whitespace().nth(1).context("no number")?.parse()?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::backlog::WorkedOff;
 use crate::expiry::Expired;
 use crate::pipeline::Latencies;
+use crate::reconcile::Reconciled;
 
 /// Collects rows and prints them as Markdown, so that they can be pasted into a document.
 #[derive(Default)]
@@ -14,6 +15,7 @@ pub struct Report {
     processes: Vec<String>,
     backlogs: Vec<String>,
     expiries: Vec<String>,
+    reconciled: Vec<String>,
 }
 
 impl Report {
@@ -57,9 +59,16 @@ impl Report {
 
     /// A row of what expiring took.
     pub fn expiry(&mut self, expired: &Expired) {
-        let Expired { lots, time, .. } = expired;
-        let seconds = time.as_secs_f64();
-        self.expiries.push(format!("| {lots} | {seconds:.1} s | {:.0} |", f64::from(*lots) / seconds));
+        let Expired { lots, accounts, time, .. } = expired;
+        let (seconds, rate) = (time.as_secs_f64(), f64::from(*lots) / time.as_secs_f64());
+        self.expiries.push(format!("| {lots} | {accounts} | {seconds:.1} s | {rate:.0} |"));
+    }
+
+    /// A row of what comparing books took.
+    pub fn reconcile(&mut self, reconciled: &Reconciled) {
+        let Reconciled { accounts, entries, time, memory } = reconciled;
+        let (seconds, mebibytes) = (time.as_secs_f64(), memory / (1 << 20));
+        self.reconciled.push(format!("| {entries} | {accounts} | {seconds:.1} s | {mebibytes} MiB |"));
     }
 
     /// Prints what was collected.
@@ -71,7 +80,8 @@ impl Report {
                 &self.latencies,
             ),
             ("| service | what | figure |\n|---|---|---|", &self.processes),
-            ("| due lots | time | a second |\n|---|---|---|", &self.expiries),
+            ("| due lots | accounts | time | lots a second |\n|---|---|---|---|", &self.expiries),
+            ("| entries | accounts | time | most memory |\n|---|---|---|---|", &self.reconciled),
             (
                 "| messages | gateway | time | a second | slowest 5 s | fastest 5 s | most memory |\n\
                  |---|---|---|---|---|---|---|",

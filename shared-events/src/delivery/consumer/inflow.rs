@@ -7,7 +7,7 @@ use std::time::Duration;
 use backon::ExponentialBackoff;
 use futures::FutureExt;
 use futures::future::OptionFuture;
-use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::{Message, Offset, TopicPartitionList};
 use tokio::time::Instant;
@@ -99,7 +99,7 @@ impl<'b> Inflow<'b> {
         None
     }
 
-    /// Commits what of a batch was dealt with, holds the partitions of what was not, and lets the others go on.
+    /// Stores what of a batch was dealt with, holds the partitions of what was not, and lets the others go on.
     pub(super) fn conclude(&mut self, batch: &[Received], failed: Vec<Received>) {
         let mut from: HashMap<Origin, i64> = HashMap::new();
         for event in &failed {
@@ -107,7 +107,7 @@ impl<'b> Inflow<'b> {
         }
         let is_done =
             |event: &&Received| from.get(&event.origin()).is_none_or(|failed| event.offset < *failed);
-        self.commit(batch.iter().filter(is_done));
+        self.store(batch.iter().filter(is_done));
         for event in batch.iter().filter(|event| !from.contains_key(&event.origin())) {
             if self.held.remove(&event.origin()).is_some() {
                 self.set_paused(event.origin(), false);
@@ -163,8 +163,8 @@ impl<'b> Inflow<'b> {
         }
     }
 
-    /// Tells Kafka how far this group has come. A commit that fails only makes events come twice.
-    fn commit<'e>(&self, done: impl Iterator<Item = &'e Received>) {
+    /// Notes how far this group has come; the client commits it soon. What is not committed only comes twice.
+    fn store<'e>(&self, done: impl Iterator<Item = &'e Received>) {
         let mut next: HashMap<Origin, i64> = HashMap::new();
         for event in done {
             next.insert(event.origin(), event.offset + 1);
@@ -176,8 +176,8 @@ impl<'b> Inflow<'b> {
         let added = next.into_iter().try_for_each(|((topic, partition), offset)| {
             offsets.add_partition_offset(&self.broker.topic_name(topic), partition, Offset::Offset(offset))
         });
-        if let Err(error) = added.and_then(|()| self.consumer.commit(&offsets, CommitMode::Async)) {
-            tracing::warn!(%error, "offsets could not be committed");
+        if let Err(error) = added.and_then(|()| self.consumer.store_offsets(&offsets)) {
+            tracing::warn!(%error, "offsets could not be stored: these partitions have gone to another replica");
         }
     }
 

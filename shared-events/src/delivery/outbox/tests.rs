@@ -28,7 +28,7 @@ async fn append(tx: &mut PgConnection, version: i64) {
     append_in_tx(tx, aggregate, &payload, &provenance()).await.unwrap();
 }
 
-async fn waiting(connection: &mut PgConnection, limit: i64) -> Vec<i64> {
+async fn waiting(connection: &mut PgConnection, limit: usize) -> Vec<i64> {
     let rows = oldest(connection, limit, "/member").await.unwrap();
     rows.iter().map(|row| row.envelope.sequence).collect()
 }

@@ -60,7 +60,7 @@ async fn redrive_next<H: EventHandler>(
     }
     let handling = async {
         let received = next.received().ok_or_else(|| HandlerError::permanent("the topic is unknown"))?;
-        batch::apply_in_tx(&mut tx, handler, &received).await
+        batch::apply_in_tx(&mut tx, handler, &[&received]).await
     };
     match handling.await {
         Ok(()) => {

@@ -57,7 +57,7 @@ impl RelayLock {
     }
 
     /// The oldest rows of the outbox.
-    pub(super) async fn oldest(&mut self, limit: i64, source: &str) -> Result<Vec<Waiting>, DeliveryError> {
+    pub(super) async fn oldest(&mut self, limit: usize, source: &str) -> Result<Vec<Waiting>, DeliveryError> {
         in_time(outbox::oldest(&mut self.connection, limit, source)).await
     }
 

@@ -44,7 +44,6 @@ const EARN: Transactions = &[
         "point INSERT outbox PointsEarned",
     ],
     &["point DELETE outbox PointsEarned"],
-    &["member INSERT inbox"],
     &[
         "mypage INSERT inbox",
         "mypage INSERT page",

@@ -1,0 +1,24 @@
+//! Large books, written at once.
+
+use sqlx::{AssertSqlSafe, PgPool};
+
+/// Writes the books of NORMAL members, each of so many earnings of a thousand points, as the service keeps them.
+pub async fn write(pool: &PgPool, accounts: i64, earnings_each: u32) -> sqlx::Result<()> {
+    let books = format!(
+        "SET session_replication_role = replica;
+         INSERT INTO point.holder (member_id) SELECT id FROM generate_series(1, {accounts}) AS id;
+         INSERT INTO point.account (membership_id, member_id, member_status, member_version, balance, version, opened_at)
+         SELECT gen_random_uuid(), member_id, 'NORMAL', 1, 1000 * {earnings_each}, 0, now() FROM point.holder;
+         INSERT INTO point.ledger_entry (membership_id, type, amount, balance_after, actor, occurred_at)
+         SELECT membership_id, 'EARN', 1000, 1000 * number, 'bench', now()
+         FROM generate_series(1, {earnings_each}) AS number, point.account ORDER BY number;
+         INSERT INTO point.lot (membership_id, entry_id, amount, remaining, earned_at, expires_at)
+         SELECT membership_id, entry_id, amount, amount, occurred_at, now() + interval '60 months'
+         FROM point.ledger_entry ORDER BY entry_id;
+         INSERT INTO point.lot_movement (entry_id, lot_id, amount) SELECT entry_id, lot_id, amount FROM point.lot;
+         RESET session_replication_role;
+         ANALYZE point.account; ANALYZE point.lot; ANALYZE point.ledger_entry; ANALYZE point.lot_movement"
+    );
+    sqlx::raw_sql(AssertSqlSafe(books)).execute(pool).await?;
+    Ok(())
+}
