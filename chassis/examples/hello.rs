@@ -52,6 +52,7 @@ async fn build(_settings: Settings, runtime: Runtime) -> anyhow::Result<App> {
         .route("/end", post(async move || ending.notify_one()))
         .route("/linger", post(async move || drop(tracker.spawn(std::future::pending::<()>()))));
     Ok(App {
+        document: None,
         public,
         internal,
         migrators: vec![Migrations { table: "_sqlx_migrations", migrator: &MIGRATIONS }],

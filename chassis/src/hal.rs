@@ -6,6 +6,7 @@ mod links;
 mod list_query;
 mod listing;
 mod resource;
+pub(crate) mod schema;
 
 pub use base_url::BaseUrl;
 pub use collection::{Collection, Page};

@@ -20,10 +20,19 @@ pub(crate) use server::Servers;
 pub use state::Limits;
 pub(crate) use state::{RequestState, ServerState};
 
-use crate::Lifecycle;
+use crate::{Lifecycle, openapi};
 
 /// The routes that the chassis adds. They answer before the start-up is over.
-const OPERATIONAL_ROUTES: [&str; 4] = ["/livez", "/readyz", "/actuator/health", "/metrics"];
+const OPERATIONAL_ROUTES: [&str; 8] = [
+    "/livez",
+    "/readyz",
+    "/actuator/health",
+    "/metrics",
+    openapi::DOCUMENT_PATH,
+    "/docs",
+    "/docs/",
+    "/docs/{*rest}",
+];
 
 /// Puts the layers of a service around a router: request ids, traces, metrics, timeouts, problems.
 pub(crate) fn layered(router: Router, state: Arc<ServerState>) -> Router {

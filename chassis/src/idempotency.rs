@@ -67,6 +67,20 @@ pub enum OnceError {
     Database(#[from] sqlx::Error),
 }
 
+/// What a command may be refused with because of its key, for the document.
+#[must_use]
+pub fn problems() -> Vec<Problem> {
+    vec![invalid_key(), OnceError::InProgress.into(), OnceError::OtherBody.into()]
+}
+
+fn invalid_key() -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "invalid-idempotency-key",
+        format!("An Idempotency-Key has 1 to {LONGEST_KEY} printable ASCII characters, and comes once."),
+    )
+}
+
 impl From<OnceError> for Problem {
     fn from(error: OnceError) -> Self {
         match error {
@@ -195,11 +209,7 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     };
     match key {
         Some(key) if values.next().is_none() && is_key(&key) => Ok(Some(key)),
-        _ => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "invalid-idempotency-key",
-            format!("An Idempotency-Key has 1 to {LONGEST_KEY} printable ASCII characters, and comes once."),
-        )),
+        _ => Err(invalid_key()),
     }
 }
 

@@ -17,6 +17,7 @@ pub mod idempotency;
 mod language;
 mod lifecycle;
 pub mod metrics;
+pub mod openapi;
 pub mod principal;
 pub mod problem;
 mod run;

@@ -42,11 +42,15 @@ impl Principal {
     pub fn require_operator(&self) -> Result<(), Problem> {
         match self {
             Self::Operator => Ok(()),
-            Self::Member(_) | Self::Shop(_) | Self::Service(_) | Self::Anonymous => {
-                Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Only an operator may do this."))
-            }
+            Self::Member(_) | Self::Shop(_) | Self::Service(_) | Self::Anonymous => Err(forbidden()),
         }
     }
+}
+
+/// 403 `forbidden`: only an operator may.
+#[must_use]
+pub fn forbidden() -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "forbidden", "Only an operator may do this.")
 }
 
 impl<S: Sync> FromRequestParts<S> for Principal {

@@ -155,6 +155,16 @@ impl Problem {
         &self.0.errors
     }
 
+    /// The body, for a request to this path.
+    pub(crate) fn to_value(&self, instance: &str) -> Value {
+        serde_json::from_slice(&self.body(Some(instance))).unwrap_or_default()
+    }
+
+    /// `Retry-After`, in whole seconds.
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        self.0.retry_after.map(whole_seconds)
+    }
+
     /// Turns a response into this problem. The response keeps its other headers, such as `Allow`.
     pub(crate) fn replace(&self, response: Response, instance: Option<&str>) -> Response {
         let (mut parts, _) = response.into_parts();

@@ -6,6 +6,7 @@ use axum::Router;
 use sqlx::PgPool;
 
 use crate::db::Migrations;
+use crate::openapi::Document;
 use crate::{Lifecycle, Settings, Supervisor};
 
 /// The description of a service, the same in every deployment.
@@ -41,6 +42,8 @@ pub struct Runtime {
 pub struct App {
     /// Routes of the public listener.
     pub public: Router,
+    /// What describes them.
+    pub document: Option<Document>,
     /// Routes of the internal listener, which is never routed from outside.
     pub internal: Router,
     /// Migration sets, run in this order.

@@ -9,6 +9,7 @@
 
 mod client;
 mod database;
+mod document;
 mod log;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use tokio::time::{sleep, timeout};
 
 pub use client::{Answer, ask, bare, with_body};
 pub use database::TestDatabase;
+pub use document::assert_committed;
 pub use log::Log;
 
 /// More than anything takes, even on a busy machine.

@@ -31,7 +31,12 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     idempotency::start_purging(&runtime);
     let sagas = runtime.supervisor.tracker();
     let state = State { pool: runtime.pool, relay, point, sagas, withdrawal_patience, clock: Utc::now };
-    Ok(App { public: http::public(state), internal: axum::Router::new(), migrators: migrators() })
+    Ok(App {
+        public: http::public(state),
+        document: Some(http::document()),
+        internal: axum::Router::new(),
+        migrators: migrators(),
+    })
 }
 
 /// Carries out a command of the command line.

@@ -63,6 +63,7 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
         }
     });
     Ok(App {
+        document: Some(http::document()),
         public: http::public(State { pool: runtime.pool, worker: wake, clock: now }),
         internal: axum::Router::new(),
         migrators: migrators(),

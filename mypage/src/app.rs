@@ -23,6 +23,7 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     delivery.subscribe(&[Topic::Member, Topic::Point], Vec::new(), Policies);
     Ok(App {
         public: http::public(State { pool: runtime.pool }),
+        document: Some(http::document()),
         internal: axum::Router::new(),
         migrators: migrators(),
     })

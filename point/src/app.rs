@@ -35,7 +35,12 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     start_expiry(&runtime, &relay);
     idempotency::start_purging(&runtime);
     let state = State { pool: runtime.pool, relay, clock: now, terms, forfeit_delay };
-    Ok(App { public: http::public(state.clone()), internal: http::internal(state), migrators: migrators() })
+    Ok(App {
+        public: http::public(state.clone()),
+        document: Some(http::document()),
+        internal: http::internal(state),
+        migrators: migrators(),
+    })
 }
 
 fn start_expiry(runtime: &Runtime, relay: &Wake) {

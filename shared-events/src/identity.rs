@@ -5,12 +5,16 @@ use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// What clients call a member: a positive integer that JavaScript can represent (≤ 2^53−1). It can be used again
 /// after a withdrawal; the membershipId tells the memberships of one id apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, ToSchema,
+)]
 #[serde(try_from = "i64", into = "i64")]
+#[schema(minimum = 1, maximum = 9_007_199_254_740_991_i64)]
 #[schemars(extend("minimum" = 1, "maximum" = 9_007_199_254_740_991_i64))]
 pub struct MemberId(i64);
 

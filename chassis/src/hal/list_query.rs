@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use crate::extract::Query;
 use crate::wire::Integer;
@@ -47,12 +49,27 @@ impl ListQuery {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Parameters {
+    /// Only resources with a greater id.
+    #[param(value_type = Option<i64>)]
     after: Option<Integer>,
+    /// At most so many.
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200, default = 20)]
     limit: Option<Integer>,
+    /// For clients that page by number: which page, from 0. Not together with `after` or `limit`.
+    #[param(value_type = Option<i64>, minimum = 0, maximum = 1_099_511_627_776_i64)]
     page: Option<Integer>,
+    /// For clients that page by number: how many are on a page.
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200, default = 20)]
     size: Option<Integer>,
+}
+
+impl IntoParams for ListQuery {
+    fn into_params(parameter_in: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        Parameters::into_params(parameter_in)
+    }
 }
 
 impl TryFrom<Parameters> for ListMode {

@@ -17,6 +17,7 @@ use super::health::{Readiness, health_router, metrics_router};
 use super::layered;
 use super::listener::{KeepPlace, Limited, LimitedListener};
 use super::state::ServerState;
+use crate::openapi::Document;
 use crate::{App, Runtime, db};
 
 /// The public and the internal server.
@@ -40,7 +41,8 @@ impl Servers {
         let settings = &runtime.settings;
         let options = db::connect_options(settings.database_url.expose(), runtime.service.name)?;
         let readiness = Readiness::new(runtime.lifecycle.clone(), options);
-        let public_routes = app.public.clone().merge(health_router(readiness.clone()));
+        let documented = app.document.as_ref().map(Document::router).unwrap_or_default();
+        let public_routes = app.public.clone().merge(health_router(readiness.clone())).merge(documented);
         let internal_routes = app
             .internal
             .clone()

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chassis::error::chain;
+use chassis::idempotency;
 use chassis::{FieldError, Language, Problem};
 use metrics::counter;
 use serde::Serialize;
@@ -70,6 +71,18 @@ pub(super) fn not_joined(error: JoinError) -> Problem {
         JoinError::Store(StoreError::Database(error)) => error.into(),
         JoinError::Once(error) => error.into(),
     }
+}
+
+/// What joining may be refused with, for the document.
+pub(super) fn of_joining() -> Vec<Problem> {
+    let taken = [StoreError::MemberIdTaken, StoreError::PhoneTaken];
+    let taken = taken.into_iter().map(|error| not_joined(JoinError::Store(error)));
+    taken.chain(idempotency::problems()).collect()
+}
+
+/// What withdrawing may be refused with, for the document.
+pub(super) fn of_withdrawing() -> Vec<Problem> {
+    vec![member_not_found(), withdrawal_under_way(Language::English)]
 }
 
 fn taken(code: &'static str, pointer: &str, detail: &str) -> Problem {

@@ -13,6 +13,7 @@ use shared_events::event::MemberStatus;
 use shared_events::{MemberId, MembershipId, Provenance};
 use tokio::time::timeout;
 use tracing::Instrument;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::State;
@@ -22,11 +23,14 @@ use crate::store::members;
 use crate::usecase::join::{self, Applicant, Joined};
 use crate::usecase::withdraw;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MemberBody {
     member_id: MemberId,
+    /// In digits.
+    #[schema(example = "01012345678")]
     phone_no: String,
+    #[schema(example = "kim")]
     nickname: String,
     member_status: MemberStatus,
 }
@@ -51,12 +55,19 @@ fn body(
     Resource::new("member", base.href(format_args!("/members/{member_id}")), body)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Application {
+    /// 1 to 20 digits; blanks, hyphens and `+82` are understood.
+    #[schema(example = "010-1234-5678")]
     phone_no: String,
+    #[schema(example = "kim", min_length = 1)]
     nickname: String,
+    /// Left out, the service chooses one.
+    #[schema(value_type = Option<MemberId>)]
     member_id: Option<Integer>,
+    /// Nothing but READY.
+    #[schema(value_type = Option<MemberStatus>)]
     member_status: Option<String>,
 }
 
@@ -86,6 +97,17 @@ fn field<T, E: ToString>(pointer: &str, value: Result<T, E>, errors: &mut Vec<Fi
     value.map_err(|error| errors.push(FieldError::new(pointer, error.to_string()))).ok()
 }
 
+/// Join
+#[utoipa::path(
+    post,
+    path = "/members",
+    operation_id = "join",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Lets the command take effect once, however often it is sent; 1 to 255 characters, quoted or bare")),
+    request_body(content = inline(Application), content_type = "application/json"),
+    responses((status = 201, description = "Joined; the notification is on its way", content_type = "application/hal+json",
+               body = MemberBody,
+               headers(("Location" = String, description = "The member"), ("Idempotency-Hit" = String, description = "`true` where the command had taken effect before"))))
+)]
 pub(super) async fn post(
     extract::State(state): extract::State<State>,
     context: RequestContext,
@@ -107,6 +129,15 @@ pub(super) async fn post(
     })
 }
 
+/// A member
+#[utoipa::path(
+    get,
+    path = "/members/{memberId}",
+    operation_id = "getMember",
+    params(("memberId" = MemberId, Path, description = "Which member")),
+    responses((status = 200, description = "The member", content_type = "application/hal+json",
+               body = MemberBody))
+)]
 pub(super) async fn get(
     extract::State(state): extract::State<State>,
     _context: RequestContext,
@@ -117,6 +148,15 @@ pub(super) async fn get(
     member.map(|member| resource(&base, &member)).ok_or_else(member_not_found)
 }
 
+/// Members by ascending memberId
+#[utoipa::path(
+    get,
+    path = "/members",
+    operation_id = "listMembers",
+    params(ListQuery),
+    responses((status = 200, description = "Some members", content_type = "application/hal+json",
+               body = [MemberBody]))
+)]
 pub(super) async fn list(
     extract::State(state): extract::State<State>,
     _context: RequestContext,
@@ -131,6 +171,17 @@ pub(super) async fn list(
     }))
 }
 
+/// Withdraw: the points are forfeited, and the member is deleted everywhere
+#[utoipa::path(
+    delete,
+    path = "/members/{memberId}",
+    operation_id = "withdraw",
+    params(
+        ("memberId" = MemberId, Path, description = "Who withdraws"),
+        ("Accept-Language" = Option<String>, Header, description = "`ko` or `en`: the language of a 503's detail"),
+    ),
+    responses((status = 204, description = "The member is gone"))
+)]
 pub(super) async fn delete(
     extract::State(state): extract::State<State>,
     context: RequestContext,

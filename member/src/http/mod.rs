@@ -6,12 +6,15 @@ mod members;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::get;
+use chassis::openapi::Document;
 use chrono::{DateTime, Utc};
 use shared_events::delivery::Wake;
 use sqlx::PgPool;
 use tokio_util::task::TaskTracker;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::SERVICE;
 use crate::point_client::PointClient;
 
 /// What the handlers need.
@@ -33,8 +36,20 @@ pub struct State {
 
 /// Routes for clients.
 pub fn public(state: State) -> Router {
-    Router::new()
-        .route("/members", get(members::list).post(members::post))
-        .route("/members/{memberId}", get(members::get).delete(members::delete))
-        .with_state(state)
+    routes().split_for_parts().0.with_state(state)
+}
+
+/// What describes them.
+#[must_use]
+pub fn document() -> Document {
+    Document::new(&SERVICE, routes().get_openapi())
+        .problems("post", "/members", error::of_joining())
+        .problems("get", "/members/{memberId}", [error::member_not_found()])
+        .problems("delete", "/members/{memberId}", error::of_withdrawing())
+}
+
+fn routes() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(members::list, members::post))
+        .routes(routes!(members::get, members::delete))
 }

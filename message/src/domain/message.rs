@@ -36,7 +36,7 @@ pub struct Message {
 }
 
 /// How far a notification is. Only `QUEUED` has transitions, but for an operator's resend: `FAILED` → `QUEUED`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum MessageStatus {
     /// Waits to be sent.

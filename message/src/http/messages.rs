@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared_events::event::MessageKind;
 use shared_events::{MemberId, Provenance};
+use utoipa::{IntoParams, ToSchema};
 
 use super::State;
 use super::error::{message_not_found, resend_refused};
@@ -17,12 +18,13 @@ use crate::domain::{Message, MessageStatus, PhoneNo};
 use crate::store::messages;
 use crate::usecase::resend_message::resend_message;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MessageBody {
     message_id: i64,
     member_id: MemberId,
     kind: MessageKind,
+    /// In digits; `null` once the member has withdrawn.
     phone_no: Option<String>,
     message_status: MessageStatus,
     reason: Option<String>,
@@ -32,9 +34,12 @@ pub(super) struct MessageBody {
     finished_at: Option<DateTime<Utc>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
 pub(super) struct Filter {
+    /// Only those of this member.
+    #[param(value_type = Option<MemberId>)]
     member_id: Option<Integer>,
 }
 
@@ -55,6 +60,15 @@ fn resource(base: &BaseUrl, message: Message) -> Resource<MessageBody> {
     Resource::new("message", base.href(format_args!("/messages/{message_id}")), body)
 }
 
+/// A notification and how its delivery went
+#[utoipa::path(
+    get,
+    path = "/messages/{messageId}",
+    operation_id = "getMessage",
+    params(("messageId" = i64, Path, description = "Which notification")),
+    responses((status = 200, description = "The notification", content_type = "application/hal+json",
+               body = MessageBody))
+)]
 pub(super) async fn get(
     extract::State(state): extract::State<State>,
     _context: RequestContext,
@@ -65,6 +79,15 @@ pub(super) async fn get(
     message.map(|message| resource(&base, message)).ok_or_else(message_not_found)
 }
 
+/// Send a failed notification again (operators)
+#[utoipa::path(
+    post,
+    path = "/messages/{messageId}/resend",
+    operation_id = "resendMessage",
+    params(("messageId" = i64, Path, description = "Which notification")),
+    responses((status = 202, description = "Queued again", content_type = "application/hal+json",
+               body = MessageBody))
+)]
 pub(super) async fn resend(
     extract::State(state): extract::State<State>,
     context: RequestContext,
@@ -81,6 +104,15 @@ pub(super) async fn resend(
     Ok((StatusCode::ACCEPTED, resource(&base, message)))
 }
 
+/// Notifications by ascending messageId
+#[utoipa::path(
+    get,
+    path = "/messages",
+    operation_id = "listMessages",
+    params(ListQuery, Filter),
+    responses((status = 200, description = "Some notifications", content_type = "application/hal+json",
+               body = [MessageBody]))
+)]
 pub(super) async fn list(
     extract::State(state): extract::State<State>,
     _context: RequestContext,

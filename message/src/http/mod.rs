@@ -1,13 +1,18 @@
 //! The HTTP interface.
 
 mod error;
+#[allow(unused_qualifications, reason = "in what utoipa's attributes make")]
 mod messages;
 
 use axum::Router;
-use axum::routing::{get, post};
+use chassis::openapi::Document;
 use chrono::{DateTime, Utc};
 use shared_events::delivery::Wake;
 use sqlx::PgPool;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::SERVICE;
 
 /// What the handlers need.
 #[derive(Clone, Debug)]
@@ -22,9 +27,20 @@ pub struct State {
 
 /// Routes for clients.
 pub fn public(state: State) -> Router {
-    Router::new()
-        .route("/messages", get(messages::list))
-        .route("/messages/{messageId}", get(messages::get))
-        .route("/messages/{messageId}/resend", post(messages::resend))
-        .with_state(state)
+    routes().split_for_parts().0.with_state(state)
+}
+
+/// What describes them.
+#[must_use]
+pub fn document() -> Document {
+    Document::new(&SERVICE, routes().get_openapi())
+        .problems("get", "/messages/{messageId}", [error::message_not_found()])
+        .problems("post", "/messages/{messageId}/resend", error::of_resending())
+}
+
+fn routes() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(messages::list))
+        .routes(routes!(messages::get))
+        .routes(routes!(messages::resend))
 }

@@ -6,6 +6,7 @@
 )]
 
 mod claims;
+mod document;
 mod gateways;
 mod http;
 mod limits;

@@ -3,8 +3,12 @@
 mod mypages;
 
 use axum::Router;
-use axum::routing::get;
+use chassis::openapi::Document;
 use sqlx::PgPool;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::SERVICE;
 
 /// What the handlers need.
 #[derive(Clone, Debug)]
@@ -15,8 +19,19 @@ pub struct State {
 
 /// Routes for clients.
 pub fn public(state: State) -> Router {
-    Router::new()
-        .route("/mypages", get(mypages::list))
-        .route("/mypages/{memberId}", get(mypages::get))
-        .with_state(state)
+    routes().split_for_parts().0.with_state(state)
+}
+
+/// What describes them.
+#[must_use]
+pub fn document() -> Document {
+    Document::new(&SERVICE, routes().get_openapi()).problems(
+        "get",
+        "/mypages/{memberId}",
+        [mypages::page_not_found()],
+    )
+}
+
+fn routes() -> OpenApiRouter<State> {
+    OpenApiRouter::new().routes(routes!(mypages::list)).routes(routes!(mypages::get))
 }

@@ -8,25 +8,32 @@ use chassis::hal::{BaseUrl, Collection, ListQuery, Resource};
 use chassis::{Problem, RequestContext};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use shared_events::event::MemberStatus;
 use shared_events::{MemberId, MembershipId};
+use utoipa::ToSchema;
 
 use super::State;
 use crate::domain::Transaction;
 use crate::store::pages::{self, Page};
 use crate::store::transactions;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PageBody {
+    #[schema(value_type = MemberId)]
     member_id: i64,
+    /// In digits.
     phone_no: String,
     nickname: String,
+    #[schema(value_type = MemberStatus)]
     member_status: String,
+    #[schema(minimum = 0)]
     remain_point: i64,
+    /// What expires next, if anything does.
     next_expiration: Option<Expiration>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Expiration {
     points: i64,
@@ -34,14 +41,14 @@ struct Expiration {
 }
 
 /// A page with the latest transactions, newest first.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct FullPage {
     #[serde(flatten)]
     page: PageBody,
     transactions: Vec<TransactionBody>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct TransactionBody {
     transaction_id: i64,
@@ -75,10 +82,30 @@ impl From<Transaction> for TransactionBody {
     }
 }
 
+pub(super) fn page_not_found() -> Problem {
+    Problem::not_found("page-not-found", "There is no page of this member.")
+}
+
 fn href(base: &BaseUrl, member_id: i64) -> String {
     base.href(format_args!("/mypages/{member_id}"))
 }
 
+/// A member's page
+#[utoipa::path(
+    get,
+    path = "/mypages/{memberId}",
+    operation_id = "getMypage",
+    params(
+        ("memberId" = MemberId, Path, description = "Whose page"),
+        ("If-None-Match" = Option<String>, Header, description = "ETag of the page that the client has"),
+    ),
+    responses(
+        (status = 200, description = "The page", content_type = "application/hal+json",
+         body = FullPage, headers(("ETag" = String, description = "Names this state of the page"))),
+        (status = 304, description = "The client has the page as it is",
+         headers(("ETag" = String, description = "Names this state of the page"))),
+    )
+)]
 pub(super) async fn get(
     extract::State(state): extract::State<State>,
     _context: RequestContext,
@@ -87,8 +114,7 @@ pub(super) async fn get(
     Path(member_id): Path<MemberId>,
 ) -> Result<Response, Problem> {
     let page = pages::find(&state.pool, member_id).await?;
-    let page =
-        page.ok_or_else(|| Problem::not_found("page-not-found", "There is no page of this member."))?;
+    let page = page.ok_or_else(page_not_found)?;
     let latest = transactions::latest(&state.pool, member_id, MembershipId(page.membership_id)).await?;
     let transactions = latest.into_iter().map(TransactionBody::from).collect();
     let body = FullPage { page: page.into(), transactions };
@@ -96,6 +122,15 @@ pub(super) async fn get(
     Ok(conditions.answer(&etag, Resource::new("mypage", href(&base, member_id.get()), body)))
 }
 
+/// Pages by ascending memberId
+#[utoipa::path(
+    get,
+    path = "/mypages",
+    operation_id = "listMypages",
+    params(ListQuery),
+    responses((status = 200, description = "Some pages", content_type = "application/hal+json",
+               body = [PageBody]))
+)]
 pub(super) async fn list(
     extract::State(state): extract::State<State>,
     _context: RequestContext,

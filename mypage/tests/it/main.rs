@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "clippy takes the helpers of integration tests for production code")]
 
+mod document;
 mod interleavings;
 mod pages;
 mod schema;

@@ -10,19 +10,38 @@ use chassis::wire::Integer;
 use chassis::{Problem, RequestContext};
 use serde::Deserialize;
 use shared_events::MemberId;
+use utoipa::ToSchema;
 
 use super::State;
-use super::command::{Fields, Mode, because, carry_out};
+use super::command::{Fields, Mode, TransactionBody, because, carry_out};
 use crate::domain::PointChange;
 use crate::usecase::transact::Command;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Adjustment {
+    /// Positive makes a lot, negative burns.
+    #[schema(value_type = i64, example = -100)]
     amount: Integer,
+    #[schema(min_length = 1, max_length = 200, example = "goodwill")]
     reason: String,
 }
 
+/// Put a balance right (operators)
+#[utoipa::path(
+    post,
+    path = "/points/{memberId}/adjustments",
+    operation_id = "adjust",
+    params(("memberId" = MemberId, Path, description = "Whose account"), ("dryRun" = Option<bool>, Query, description = "Only tell what would happen"), ("Idempotency-Key" = Option<String>, Header, description = "Lets the command take effect once, however often it is sent; 1 to 255 characters, quoted or bare"), ("If-Match" = Option<String>, Header, description = "ETags of the states in which the command may be carried out")),
+    request_body(content = inline(Adjustment), content_type = "application/json"),
+    responses(
+        (status = 201, description = "What was written", content_type = "application/hal+json",
+         body = TransactionBody,
+         headers(("Location" = String, description = "The transaction"), ("Idempotency-Hit" = String, description = "`true` where the command had taken effect before"))),
+        (status = 200, description = "What would be written", content_type = "application/hal+json",
+         body = TransactionBody),
+    )
+)]
 pub(super) async fn post(
     extract::State(state): extract::State<State>,
     context: RequestContext,

@@ -10,19 +10,38 @@ use chassis::wire::Integer;
 use chassis::{Problem, RequestContext};
 use serde::Deserialize;
 use shared_events::MemberId;
+use utoipa::ToSchema;
 
 use super::State;
-use super::command::{Fields, Mode, because, carry_out};
+use super::command::{Fields, Mode, TransactionBody, because, carry_out};
 use crate::domain::TransactionId;
 use crate::usecase::transact::Command;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Cancellation {
+    /// Left out, all that is left to cancel.
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 9_007_199_254_740_991_i64)]
     amount: Option<Integer>,
+    #[schema(min_length = 1, max_length = 200, example = "returned")]
     reason: String,
 }
 
+/// Cancel an earning or a use, all or in part
+#[utoipa::path(
+    post,
+    path = "/points/{memberId}/transactions/{transactionId}/cancellation",
+    operation_id = "cancel",
+    params(("memberId" = MemberId, Path, description = "Whose account"), ("transactionId" = i64, Path, description = "Which transaction"), ("dryRun" = Option<bool>, Query, description = "Only tell what would happen"), ("Idempotency-Key" = Option<String>, Header, description = "Lets the command take effect once, however often it is sent; 1 to 255 characters, quoted or bare"), ("If-Match" = Option<String>, Header, description = "ETags of the states in which the command may be carried out")),
+    request_body(content = inline(Cancellation), content_type = "application/json"),
+    responses(
+        (status = 201, description = "What was written", content_type = "application/hal+json",
+         body = TransactionBody,
+         headers(("Location" = String, description = "The transaction"), ("Idempotency-Hit" = String, description = "`true` where the command had taken effect before"))),
+        (status = 200, description = "What would be written", content_type = "application/hal+json",
+         body = TransactionBody),
+    )
+)]
 pub(super) async fn post(
     extract::State(state): extract::State<State>,
     context: RequestContext,

@@ -8,6 +8,7 @@ use chassis::{FieldError, Problem, RequestContext};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared_events::MemberId;
+use utoipa::ToSchema;
 
 use super::error::not_transacted;
 use super::{State, provenance};
@@ -26,10 +27,11 @@ pub(super) struct Mode {
     pub(super) dry_run: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TransactionBody {
     /// `null` where nothing was written.
+    #[schema(value_type = Option<i64>)]
     transaction_id: Option<TransactionId>,
     member_id: MemberId,
     #[serde(rename = "type")]
@@ -38,16 +40,18 @@ pub(super) struct TransactionBody {
     remain_point: i64,
     reference: Option<String>,
     reason: Option<String>,
+    #[schema(value_type = Option<i64>)]
     refers_to: Option<TransactionId>,
     actor: String,
     occurred_at: DateTime<Utc>,
     lots: Vec<LotBody>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct LotBody {
     /// `null` for a new lot where nothing was written.
+    #[schema(value_type = Option<i64>)]
     lot_id: Option<LotId>,
     points: i64,
     expires_at: DateTime<Utc>,

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use chassis::conditional::PreconditionFailed;
-use chassis::{FieldError, Problem};
+use chassis::{FieldError, Problem, idempotency, principal};
 use shared_events::event::MemberStatus;
+use shared_events::{MemberId, MembershipId};
+use uuid::Uuid;
 
 use super::points::member_status;
-use crate::domain::{Account, CancelRefused, ChangeRefused, PointChange};
+use crate::domain::{
+    Account, AccountState, CancelRefused, ChangeRefused, EntryType, Lots, PointChange, Points,
+};
 use crate::store::ledger::AppendError;
 use crate::usecase::forfeit_points::ForfeitError;
 use crate::usecase::transact::TransactError;
@@ -103,6 +107,53 @@ fn with_balance(problem: Problem, account: &Account) -> Problem {
     problem
         .with_member("memberStatus", member_status(account))
         .with_member("remainPoint", account.balance.get())
+}
+
+/// What `PATCH` may be refused with, for the document.
+pub(super) fn of_changing() -> Vec<Problem> {
+    let change = PointChange::Use(Points::SIGNUP);
+    let patched =
+        |reason| not_patched(TransactError::Refused { account: Box::new(example()), reason }, change);
+    changes_refused().into_iter().map(patched).chain(of_commands()).collect()
+}
+
+/// What a shop's transaction may be refused with, for the document.
+pub(super) fn of_transacting() -> Vec<Problem> {
+    let refused = changes_refused().into_iter().map(|reason| refused(&example(), reason, "/amount"));
+    refused.chain([not_transacted(TransactError::ReferenceTaken)]).chain(of_commands()).collect()
+}
+
+/// What a cancellation may be refused with, for the document.
+pub(super) fn of_cancelling() -> Vec<Problem> {
+    let refused = [
+        CancelRefused::NotCancellable(EntryType::Signup),
+        CancelRefused::AlreadyCancelled,
+        CancelRefused::PointsSpent { shortfall: 1 },
+    ];
+    let refused = refused.into_iter().map(|reason| cancel_refused(&example(), reason));
+    refused.chain([transaction_not_found()]).chain(of_commands()).collect()
+}
+
+/// What an adjustment may be refused with, for the document.
+pub(super) fn of_adjusting() -> Vec<Problem> {
+    let refused = changes_refused().into_iter().map(|reason| refused(&example(), reason, "/amount"));
+    refused.chain([principal::forbidden()]).chain(of_commands()).collect()
+}
+
+fn of_commands() -> impl Iterator<Item = Problem> {
+    [account_not_found(), PreconditionFailed.into()].into_iter().chain(idempotency::problems())
+}
+
+fn changes_refused() -> [ChangeRefused; 2] {
+    let insufficient = ChangeRefused::InsufficientPoints { asked: Points::SIGNUP, remaining: Points::ZERO };
+    [ChangeRefused::MemberNotNormal(MemberStatus::Ready), insufficient]
+}
+
+fn example() -> Account {
+    let state =
+        AccountState::Open { member_status: MemberStatus::Ready, member_version: 1, signup_granted: false };
+    let (member_id, membership_id) = (MemberId::MAX, MembershipId(Uuid::nil()));
+    Account { member_id, membership_id, balance: Points::ZERO, version: 1, state, lots: Lots::default() }
 }
 
 impl From<ForfeitError> for Problem {

@@ -6,16 +6,21 @@ mod command;
 mod error;
 mod forfeitures;
 mod points;
+#[allow(unused_qualifications, reason = "in what utoipa's attributes make")]
 mod transactions;
 
 use axum::Router;
-use axum::routing::{get, post, put};
+use axum::routing::put;
 use chassis::RequestContext;
+use chassis::openapi::Document;
 use chrono::{DateTime, Utc};
 use shared_events::Provenance;
 use shared_events::delivery::Wake;
 use sqlx::PgPool;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::SERVICE;
 use crate::fault::Delay;
 use crate::usecase::transact::Terms;
 
@@ -36,13 +41,34 @@ pub struct State {
 
 /// Routes for clients.
 pub fn public(state: State) -> Router {
-    Router::new()
-        .route("/points/{memberId}", get(points::get).patch(points::patch))
-        .route("/points/{memberId}/transactions", get(transactions::list).post(transactions::post))
-        .route("/points/{memberId}/transactions/{transactionId}", get(transactions::get))
-        .route("/points/{memberId}/transactions/{transactionId}/cancellation", post(cancellations::post))
-        .route("/points/{memberId}/adjustments", post(adjustments::post))
-        .with_state(state)
+    routes().split_for_parts().0.with_state(state)
+}
+
+/// What describes them.
+#[must_use]
+pub fn document() -> Document {
+    let account = "/points/{memberId}";
+    let transactions = "/points/{memberId}/transactions";
+    let transaction = "/points/{memberId}/transactions/{transactionId}";
+    let cancellation = "/points/{memberId}/transactions/{transactionId}/cancellation";
+    let adjustments = "/points/{memberId}/adjustments";
+    Document::new(&SERVICE, routes().get_openapi())
+        .problems("get", account, [error::account_not_found()])
+        .problems("patch", account, error::of_changing())
+        .problems("post", transactions, error::of_transacting())
+        .problems("get", transactions, [error::account_not_found()])
+        .problems("get", transaction, [error::account_not_found(), error::transaction_not_found()])
+        .problems("post", cancellation, error::of_cancelling())
+        .problems("post", adjustments, error::of_adjusting())
+}
+
+fn routes() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(points::get, points::patch))
+        .routes(routes!(transactions::list, transactions::post))
+        .routes(routes!(transactions::get))
+        .routes(routes!(cancellations::post))
+        .routes(routes!(adjustments::post))
 }
 
 /// Routes for the other services.

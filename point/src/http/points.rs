@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared_events::MemberId;
 use shared_events::event::MemberStatus;
+use utoipa::ToSchema;
 
 use super::error::{account_not_found, not_patched};
 use super::{State, provenance};
@@ -20,16 +21,19 @@ use crate::store::ledger::Remarks;
 use crate::store::lots;
 use crate::usecase::transact::{Command, Done, EXPIRING_SOON, Performed, Request, etag, transact};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Point {
     member_id: MemberId,
     member_status: Option<MemberStatus>,
+    /// The balance.
+    #[schema(minimum = 0)]
     remain_point: i64,
+    /// What was asked for; `null` where nothing was.
     require_point: Option<i64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Balance {
     #[serde(flatten)]
@@ -40,16 +44,18 @@ pub(super) struct Balance {
     expiring_soon: i64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Expiration {
     points: i64,
     expires_at: DateTime<Utc>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Patch {
+    /// Positive earns, negative uses.
+    #[schema(value_type = i64, example = 500)]
     require_point: Integer,
 }
 
@@ -67,7 +73,18 @@ pub(super) fn member_status(account: &Account) -> Option<MemberStatus> {
     }
 }
 
-/// The balance, and what of it expires when.
+/// The balance, and what of it expires when
+#[utoipa::path(
+    get,
+    path = "/points/{memberId}",
+    operation_id = "getPoint",
+    params(("memberId" = MemberId, Path, description = "Whose account"), ("If-None-Match" = Option<String>, Header, description = "ETag of the state that the client has")),
+    responses(
+        (status = 200, description = "The balance", content_type = "application/hal+json",
+         body = Balance, headers(("ETag" = String, description = "Names this state of the account"))),
+        (status = 304, description = "The client has the balance as it is", headers(("ETag" = String, description = "Names this state of the account"))),
+    )
+)]
 pub(super) async fn get(
     extract::State(state): extract::State<State>,
     _context: RequestContext,
@@ -100,6 +117,16 @@ fn expirations(account: &Account, now: DateTime<Utc>) -> Vec<Expiration> {
     expirations
 }
 
+/// Earn or use points
+#[utoipa::path(
+    patch,
+    path = "/points/{memberId}",
+    operation_id = "changePoint",
+    params(("memberId" = MemberId, Path, description = "Whose account"), ("Idempotency-Key" = Option<String>, Header, description = "Lets the command take effect once, however often it is sent; 1 to 255 characters, quoted or bare"), ("If-Match" = Option<String>, Header, description = "ETags of the states in which the command may be carried out")),
+    request_body(content = inline(Patch), content_type = "application/json"),
+    responses((status = 200, description = "The balance after it", content_type = "application/hal+json",
+               body = Point, headers(("Idempotency-Hit" = String, description = "`true` where the command had taken effect before"))))
+)]
 pub(super) async fn patch(
     extract::State(state): extract::State<State>,
     context: RequestContext,

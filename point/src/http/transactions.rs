@@ -12,6 +12,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
 use shared_events::MemberId;
 use shared_events::time::in_micros;
+use utoipa::{IntoParams, ToSchema};
 
 use super::State;
 use super::command::{Fields, Mode, TransactionBody, carry_out, resource};
@@ -21,17 +22,39 @@ use crate::store::accounts;
 use crate::store::ledger::{self, Filter, Remarks};
 use crate::usecase::transact::{Command, Request};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct NewTransaction {
+    /// `EARN` or `USE`.
     #[serde(rename = "type")]
+    #[schema(example = "EARN", pattern = "^(EARN|USE)$")]
     change_type: String,
+    #[schema(value_type = i64, minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 500)]
     amount: Integer,
+    /// The shop's receipt: it counts once for each type.
+    #[schema(min_length = 1, max_length = 200, example = "R-1")]
     reference: String,
+    #[schema(min_length = 1, max_length = 200)]
     reason: Option<String>,
+    /// When what is earned expires; left out, by the programme's terms.
     expires_at: Option<DateTime<Utc>>,
 }
 
+/// Earn or use points at a shop
+#[utoipa::path(
+    post,
+    path = "/points/{memberId}/transactions",
+    operation_id = "transact",
+    params(("memberId" = MemberId, Path, description = "Whose account"), ("dryRun" = Option<bool>, Query, description = "Only tell what would happen"), ("Idempotency-Key" = Option<String>, Header, description = "Lets the command take effect once, however often it is sent; 1 to 255 characters, quoted or bare"), ("If-Match" = Option<String>, Header, description = "ETags of the states in which the command may be carried out")),
+    request_body(content = inline(NewTransaction), content_type = "application/json"),
+    responses(
+        (status = 201, description = "What was written", content_type = "application/hal+json",
+         body = TransactionBody,
+         headers(("Location" = String, description = "The transaction"), ("Idempotency-Hit" = String, description = "`true` where the command had taken effect before"))),
+        (status = 200, description = "What would be written", content_type = "application/hal+json",
+         body = TransactionBody),
+    )
+)]
 pub(super) async fn post(
     extract::State(state): extract::State<State>,
     context: RequestContext,
@@ -75,6 +98,15 @@ pub(super) async fn post(
     .await
 }
 
+/// A transaction
+#[utoipa::path(
+    get,
+    path = "/points/{memberId}/transactions/{transactionId}",
+    operation_id = "getTransaction",
+    params(("memberId" = MemberId, Path, description = "Whose account"), ("transactionId" = i64, Path, description = "Which transaction")),
+    responses((status = 200, description = "The transaction", content_type = "application/hal+json",
+               body = TransactionBody))
+)]
 pub(super) async fn get(
     extract::State(state): extract::State<State>,
     _context: RequestContext,
@@ -87,17 +119,36 @@ pub(super) async fn get(
     found.map(|transaction| resource(&base, member_id, transaction)).ok_or_else(transaction_not_found)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Parameters {
+    /// The last transaction of the page before.
+    #[param(value_type = Option<i64>, minimum = 1)]
     after: Option<Integer>,
+    /// At most so many.
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200, default = 20)]
     limit: Option<Integer>,
+    /// Only of this type.
     #[serde(rename = "type")]
+    #[param(pattern = "^(SIGNUP|EARN|EARN_CANCEL|USE|USE_CANCEL|EXPIRE|FORFEIT|ADJUST)$")]
     entry_type: Option<String>,
+    /// Only from this time on.
+    #[param(value_type = Option<DateTime<Utc>>)]
     from: Option<String>,
+    /// Only before this time.
+    #[param(value_type = Option<DateTime<Utc>>)]
     to: Option<String>,
 }
 
-/// Newest first: `after` names the last transaction of the page before.
+/// Transactions, newest first
+#[utoipa::path(
+    get,
+    path = "/points/{memberId}/transactions",
+    operation_id = "listTransactions",
+    params(("memberId" = MemberId, Path, description = "Whose account"), Parameters),
+    responses((status = 200, description = "Some transactions", content_type = "application/hal+json",
+               body = [TransactionBody]))
+)]
 pub(super) async fn list(
     extract::State(state): extract::State<State>,
     _context: RequestContext,

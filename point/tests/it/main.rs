@@ -10,6 +10,7 @@ mod bad_input;
 mod cancellations;
 mod concurrency;
 mod conditional;
+mod document;
 mod expiry;
 mod forfeitures;
 mod idempotency;
