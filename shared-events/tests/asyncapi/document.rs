@@ -96,12 +96,12 @@ impl Document {
             operations: InOrder(sending(examples).chain(receiving(examples)).collect()),
             components: Components {
                 messages: InOrder(
-                    examples.iter().map(|example| (example.event_type.to_owned(), message(example))).collect(),
+                    examples
+                        .iter()
+                        .map(|example| (example.event_type.to_owned(), message(example)))
+                        .collect(),
                 ),
-                schemas: InOrder(vec![
-                    ("Headers".to_owned(), headers::schema()),
-                    ("Key".to_owned(), key()),
-                ]),
+                schemas: InOrder(vec![("Headers".to_owned(), headers::schema()), ("Key".to_owned(), key())]),
             },
         }
     }
@@ -148,7 +148,10 @@ fn sending(examples: &[Example]) -> impl Iterator<Item = (String, Operation)> {
         let published = examples.iter().filter(|example| example.topic == topic);
         let service = topic.suffix();
         let operation = operation("send", format!("{service} says what happened to what it owns."), service);
-        (format!("{service}.publish"), operation(topic, published.map(|example| example.event_type).collect()))
+        (
+            format!("{service}.publish"),
+            operation(topic, published.map(|example| example.event_type).collect()),
+        )
     })
 }
 

@@ -16,7 +16,10 @@ fn required() -> Vec<(&'static str, Value)> {
                 json!({ "type": "string", "format": "uuid" }),
             ),
         ),
-        ("ce_source", described("The service that published it.", json!({ "type": "string", "pattern": "^/" }))),
+        (
+            "ce_source",
+            described("The service that published it.", json!({ "type": "string", "pattern": "^/" })),
+        ),
         ("ce_type", described("The type of the event.", json!({ "type": "string", "minLength": 1 }))),
         ("ce_time", described("When it happened.", json!({ "type": "string", "format": "date-time" }))),
         ("ce_subject", described("The memberId.", member_id.clone())),
@@ -36,10 +39,7 @@ fn required() -> Vec<(&'static str, Value)> {
 /// What an event has when it was caused by something that is traced.
 fn optional() -> Vec<(&'static str, Value)> {
     let pattern = "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$";
-    vec![(
-        "traceparent",
-        described("W3C Trace Context.", json!({ "type": "string", "pattern": pattern })),
-    )]
+    vec![("traceparent", described("W3C Trace Context.", json!({ "type": "string", "pattern": pattern })))]
 }
 
 fn described(description: &str, mut schema: Value) -> Value {
@@ -51,8 +51,11 @@ fn described(description: &str, mut schema: Value) -> Value {
 pub fn schema() -> Value {
     let required = required();
     let names: Vec<&str> = required.iter().map(|(name, _)| *name).collect();
-    let properties: Map<String, Value> =
-        required.iter().chain(&optional()).map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
+    let properties: Map<String, Value> = required
+        .iter()
+        .chain(&optional())
+        .map(|(name, schema)| ((*name).to_owned(), schema.clone()))
+        .collect();
     json!({
         "type": "object",
         "description": "CloudEvents 1.0 in Kafka's binary mode.",
