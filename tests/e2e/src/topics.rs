@@ -67,6 +67,12 @@ impl Topics {
         Self { brokers, prefix }
     }
 
+    /// Where they are.
+    #[must_use]
+    pub fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
     /// A topic's full name.
     #[must_use]
     pub fn name(&self, suffix: &str) -> String {

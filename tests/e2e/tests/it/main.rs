@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod concurrency;
+mod contract;
 mod crashes;
 mod erasure;
 mod faults;
