@@ -34,12 +34,13 @@ impl Document {
         });
         document["servers"] = json!([{ "url": "/" }]);
         document["components"]["schemas"]["Problem"] = problem_schema();
+        let bodies = document["components"]["schemas"].clone();
         let mut document = Self(document);
         for (method, path) in document.operations() {
             let operation = document.operation(method, &path);
-            let relation = path.rsplit('/').next().unwrap_or_default();
             for response in operation["responses"].as_object_mut().into_iter().flat_map(Map::values_mut) {
-                as_hal(response, relation);
+                as_hal(response, &path, &bodies);
+                add_request_id(response);
             }
             let has_body = !operation["requestBody"].is_null();
             let has_input = has_body || operation["parameters"].as_array().is_some_and(|all| !all.is_empty());
@@ -96,6 +97,13 @@ impl Document {
             let response = &mut self.operation(method, path)["responses"][problem.status().as_str()];
             if response.is_null() {
                 *response = json!({ "description": problem.status().canonical_reason() });
+                add_request_id(response);
+            }
+            if problem.has_language() {
+                response["headers"]["Content-Language"] = json!({
+                    "description": "The language of the detail, as Accept-Language asks.",
+                    "schema": { "type": "string" }, "example": "ko",
+                });
             }
             let content = &mut response["content"][PROBLEM_JSON];
             content["schema"] = json!({ "$ref": "#/components/schemas/Problem" });
@@ -111,12 +119,32 @@ impl Document {
 }
 
 /// The handlers' attributes name the bodies of resources only; here they get what HAL adds. A list is a collection.
-fn as_hal(response: &mut Value, relation: &str) {
-    let Some(schema) = response.pointer_mut("/content/application~1hal+json/schema") else { return };
-    *schema = match schema.get("items") {
-        Some(body) => schema::collection(relation, body),
-        None => schema::resource(schema),
+fn as_hal(response: &mut Value, path: &str, bodies: &Value) {
+    let Some(content) = response.pointer_mut("/content/application~1hal+json") else { return };
+    let relation = path.rsplit('/').next().unwrap_or_default();
+    let items = content["schema"].get("items").cloned();
+    let body = items.clone().unwrap_or_else(|| content["schema"].clone());
+    let name = body["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()).unwrap_or_default();
+    let mut example = bodies[name]["example"].clone();
+    if example.is_object() {
+        example["_links"] = json!({ "self": { "href": path } });
+    }
+    let (schema, example) = match items {
+        Some(_) => {
+            let page =
+                json!({ "_embedded": { relation: [example] }, "_links": { "self": { "href": path } } });
+            (schema::collection(relation, &body), page)
+        }
+        None => (schema::resource(&body), example),
     };
+    (content["schema"], content["example"]) = (schema, example);
+}
+
+fn add_request_id(response: &mut Value) {
+    response["headers"]["X-Request-Id"] = json!({
+        "description": "As the request has it, or a new one; it is in the log lines too.",
+        "schema": { "type": "string" },
+    });
 }
 
 fn answer(json: String) -> Response {

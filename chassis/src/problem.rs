@@ -160,6 +160,11 @@ impl Problem {
         serde_json::from_slice(&self.body(Some(instance))).unwrap_or_default()
     }
 
+    /// Whether the detail is in a language that the client chose.
+    pub(crate) fn has_language(&self) -> bool {
+        self.0.language.is_some()
+    }
+
     /// `Retry-After`, in whole seconds.
     pub(crate) fn retry_after(&self) -> Option<u64> {
         self.0.retry_after.map(whole_seconds)

@@ -24,6 +24,7 @@ use crate::usecase::join::{self, Applicant, Joined};
 use crate::usecase::withdraw;
 
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({ "memberId": 1, "phoneNo": "01012345678", "nickname": "kim", "memberStatus": "READY" }))]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MemberBody {
     member_id: MemberId,

@@ -19,6 +19,7 @@ use crate::store::messages;
 use crate::usecase::resend_message::resend_message;
 
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({ "messageId": 1, "memberId": 1, "kind": "WELCOME", "phoneNo": "01012345678", "messageStatus": "SENT", "reason": null, "attempts": 1, "gatewayMessageId": "M1", "queuedAt": "2026-11-24T12:00:00Z", "finishedAt": "2026-11-24T12:00:00Z" }))]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MessageBody {
     message_id: i64,

@@ -18,6 +18,7 @@ use crate::store::pages::{self, Page};
 use crate::store::transactions;
 
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({ "memberId": 1, "phoneNo": "01012345678", "nickname": "kim", "memberStatus": "NORMAL", "remainPoint": 1_500, "nextExpiration": { "points": 1_500, "expiresAt": "2031-11-30T15:00:00Z" } }))]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PageBody {
     #[schema(value_type = MemberId)]
@@ -42,6 +43,7 @@ struct Expiration {
 
 /// A page with the latest transactions, newest first.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({ "memberId": 1, "phoneNo": "01012345678", "nickname": "kim", "memberStatus": "NORMAL", "remainPoint": 1_500, "nextExpiration": { "points": 1_500, "expiresAt": "2031-11-30T15:00:00Z" }, "transactions": [{ "transactionId": 7, "type": "EARN", "amount": 500, "remainPoint": 1_500, "reference": "R-1", "occurredAt": "2026-11-24T12:00:00Z" }] }))]
 pub(super) struct FullPage {
     #[serde(flatten)]
     page: PageBody,

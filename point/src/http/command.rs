@@ -28,6 +28,7 @@ pub(super) struct Mode {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({ "transactionId": 7, "memberId": 1, "type": "EARN", "amount": 500, "remainPoint": 1_500, "reference": "R-1", "reason": null, "refersTo": null, "actor": "operator", "occurredAt": "2026-11-24T12:00:00Z", "lots": [{ "lotId": 3, "points": 500, "expiresAt": "2031-11-30T15:00:00Z" }] }))]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TransactionBody {
     /// `null` where nothing was written.

@@ -22,6 +22,7 @@ use crate::store::lots;
 use crate::usecase::transact::{Command, Done, EXPIRING_SOON, Performed, Request, etag, transact};
 
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({ "memberId": 1, "memberStatus": "NORMAL", "remainPoint": 1_500, "requirePoint": 500 }))]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Point {
     member_id: MemberId,
@@ -34,6 +35,7 @@ pub(super) struct Point {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({ "memberId": 1, "memberStatus": "NORMAL", "remainPoint": 1_500, "requirePoint": null, "expirations": [{ "points": 1_500, "expiresAt": "2031-11-30T15:00:00Z" }], "expiringSoon": 0 }))]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Balance {
     #[serde(flatten)]

@@ -20,7 +20,7 @@ pub use infrastructure::{block_on, kafka, postgres};
 pub use load::{Fate, Load, Log, Seen, Sent};
 pub use local_stack::database::SERVICES;
 pub use point_proxy::{Mischief, PointProxy};
-pub use polyglot::{contract, points_report, validate_asyncapi};
+pub use polyglot::{contract, points_report, schemathesis, validate_asyncapi};
 pub use sms_provider::{Mood, SMS_SECRET, SmsProvider};
 pub use topics::{Record, Topics};
 pub use wait::{eventually, eventually_within};

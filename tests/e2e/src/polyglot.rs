@@ -34,12 +34,7 @@ pub async fn validate_asyncapi(document: PathBuf) -> Output {
 /// When it cannot be installed, which needs Python and its venv.
 pub async fn points_report(env: Vec<(&'static str, String)>, database: PathBuf) -> Output {
     blocking(move || {
-        let folder = install("consumer", "requirements.txt", &|source, target| {
-            let venv = target.join("venv");
-            succeed(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
-            let pip = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "-r"];
-            succeed(Command::new(venv.join("bin/python")).args(pip).arg(source.join("requirements.txt")))
-        })?;
+        let folder = install_python("consumer")?;
         let output = Command::new(folder.join("venv/bin/python"))
             .args(["-m", "points_report", "--until-end"])
             .current_dir(source("consumer"))
@@ -47,6 +42,27 @@ pub async fn points_report(env: Vec<(&'static str, String)>, database: PathBuf) 
             .env("CONTRACT", contract())
             .env("REPORT_DATABASE", database)
             .envs(env)
+            .stdin(Stdio::null())
+            .output()?;
+        Ok(output)
+    })
+    .await
+}
+
+/// Asks a service at random what its OpenAPI document allows and what it does not, and checks each answer against it.
+///
+/// # Panics
+/// When it cannot be installed, which needs Python and its venv.
+pub async fn schemathesis(url: String, seed: u64) -> Output {
+    blocking(move || {
+        let folder = install_python("schemathesis")?;
+        let output = Command::new(folder.join("venv/bin/schemathesis"))
+            .arg("run")
+            .arg(format!("{url}/openapi.json"))
+            .args(["--seed", &seed.to_string(), "--max-examples", "40", "--continue-on-failure"])
+            // What a schema cannot say, such as that a phone number is taken, is refused all the same.
+            .args(["--exclude-checks", "positive_data_acceptance", "--warnings", "off"])
+            .current_dir(&folder)
             .stdin(Stdio::null())
             .output()?;
         Ok(output)
@@ -62,6 +78,15 @@ pub fn contract() -> PathBuf {
 
 fn source(program: &str) -> PathBuf {
     project::root().join("tests/polyglot").join(program)
+}
+
+fn install_python(program: &str) -> anyhow::Result<PathBuf> {
+    install(program, "requirements.txt", &|source, target| {
+        let venv = target.join("venv");
+        succeed(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
+        let pip = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "-r"];
+        succeed(Command::new(venv.join("bin/python")).args(pip).arg(source.join("requirements.txt")))
+    })
 }
 
 /// Installs what a program needs, unless that was done for the same list of packages. Returns the folder.

@@ -8,6 +8,7 @@ mod erasure;
 mod faults;
 mod memberships;
 mod notifications;
+mod openapi;
 mod outages;
 mod parked;
 mod poison;
