@@ -73,9 +73,15 @@ class Reader:
                     with self._store.transaction():
                         for message in records:
                             self._take(message)
-                    self._consumer.commit(asynchronous=False)
+                    self._commit()
         finally:
             self._consumer.close()
+
+    def _commit(self) -> None:
+        try:
+            self._consumer.commit(asynchronous=False)
+        except KafkaException as error:
+            logging.warning("offsets were not committed: %s; what is read again has no effect", error)
 
     def _is_notice(self, message: Message) -> bool:
         error = message.error()
@@ -84,8 +90,10 @@ class Reader:
         if error.code() == KafkaError._PARTITION_EOF:
             if self._unread is not None:
                 self._unread.discard((message.topic(), message.partition()))
-        elif not error.retriable():
+        elif error.fatal():
             raise KafkaException(error)
+        else:
+            logging.warning("Kafka: %s; the client tries again", error)
         return True
 
     def _take(self, message: Message) -> None:

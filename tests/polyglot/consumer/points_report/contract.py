@@ -69,24 +69,24 @@ class Contract:
         Raises InvalidRecord when it is not as the contract says.
         """
         headers = _headers(record)
-        check(self._headers, headers, "header")
+        _check(self._headers, headers, "header")
         event_type = headers["ce_type"]
         if self.knows(event_type):
             of_headers, of_payload = self._validators[event_type]
-            check(of_headers, headers, "header")
+            _check(of_headers, headers, "header")
         event = _cloud_event(record)
         if record.key is None or {headers["ce_subject"], headers["ce_partitionkey"]} != {_text(record.key)}:
             raise InvalidRecord("key, ce_subject and ce_partitionkey differ")
         if self.knows(event_type):
             if record.topic.rpartition(".")[2] != self._topics[event_type]:
                 raise InvalidRecord(f"{event_type} is not an event of this topic")
-            check(of_payload, event.get_data(), "payload")
+            _check(of_payload, event.get_data(), "payload")
             if str(event.get_data()["memberId"]) != headers["ce_subject"]:
                 raise InvalidRecord("memberId and ce_subject differ")
         return event
 
 
-def check(validator: Draft202012Validator, instance: object, what: str) -> None:
+def _check(validator: Draft202012Validator, instance: object, what: str) -> None:
     for error in validator.iter_errors(instance):
         where = "/".join(map(str, error.absolute_path))
         raise InvalidRecord(f"{what} {where or '(as a whole)'}: {error.validator}")
