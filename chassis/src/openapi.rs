@@ -38,6 +38,7 @@ impl Document {
         let mut document = Self(document);
         for (method, path) in document.operations() {
             let operation = document.operation(method, &path);
+            operation["tags"] = json!([path.split('/').nth(1).unwrap_or_default()]);
             for response in operation["responses"].as_object_mut().into_iter().flat_map(Map::values_mut) {
                 as_hal(response, &path, &bodies);
                 add_request_id(response);

@@ -91,11 +91,18 @@ pub async fn lock_in_tx(
     .transpose()
 }
 
-/// Whether nobody else is at this job at the moment; then nobody is until the transaction ends.
+/// Whether nobody else is at this job at the moment; then nobody is until the transaction ends. Different jobs take turns:
+/// as they skip what is locked, one would otherwise leave out what the other is at.
 pub async fn try_lead_in_tx(tx: &mut PgConnection, job: &str) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock(hashtext($1)) AS "is_ours!""#, job)
-        .fetch_one(tx)
-        .await
+    let is_ours = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock(hashtext($1)) AS "is_ours!""#, job)
+        .fetch_one(&mut *tx)
+        .await?;
+    if is_ours {
+        sqlx::query!(r#"SELECT pg_advisory_xact_lock(hashtext('point.job')) AS "locked: ()""#)
+            .execute(tx)
+            .await?;
+    }
+    Ok(is_ours)
 }
 
 /// Accounts that have lots which are no longer valid, locked until the transaction ends, and the last lot that was looked
