@@ -100,10 +100,14 @@ async fn many_accounts_expire_batch_by_batch_and_one_that_is_in_use_is_left_for_
          SELECT gen_random_uuid(), id, 'NORMAL', 1, 30, 0, now() FROM generate_series(1, $1) AS id",
         "INSERT INTO ledger_entry (membership_id, type, amount, balance_after, actor, occurred_at)
          SELECT membership_id, 'EARN', 30, 30, 'test', now() FROM account WHERE member_id <= $1",
+        "INSERT INTO lot (membership_id, entry_id, amount, remaining, earned_at, expires_at)
+         SELECT membership_id, entry_id, 30, 30, now(), '2026-04-01'
+         FROM ledger_entry JOIN account USING (membership_id) WHERE member_id <= $1",
+        "INSERT INTO lot_movement (entry_id, lot_id, amount)
+         SELECT entry_id, lot_id, 30 FROM lot JOIN account USING (membership_id) WHERE member_id <= $1",
     ] {
         sqlx::query(statement).bind(accounts).execute(&service.pool).await.expect("the accounts are made");
     }
-    service.as_owner("UPDATE lot SET expires_at = '2026-04-01'").await;
     let mut in_use = service.pool.begin().await.expect("a transaction");
     sqlx::query("SELECT FROM account WHERE member_id = 1 FOR UPDATE")
         .execute(&mut *in_use)

@@ -101,3 +101,31 @@ async fn two_replicas_tell_each_member_once() {
     let published = service.published(1).await;
     assert_eq!(published.iter().filter(|event| event.event_type == "PointsExpiring").count(), 1);
 }
+
+/// Both jobs skip what is locked; where they met, one would leave the account out until its next round.
+#[tokio::test]
+async fn an_expiry_at_the_same_time_keeps_nobody_from_being_told() {
+    let service = with_points_until_the_end(Membership::of(1)).await;
+    let now = end() - TimeDelta::days(2);
+    let mut expires = service.pool.begin().await.expect("a transaction");
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('point.job'))")
+        .execute(&mut *expires)
+        .await
+        .expect("the lock");
+    sqlx::query("SELECT FROM account FOR UPDATE").execute(&mut *expires).await.expect("the account");
+    let pool = service.pool.clone();
+    let told = tokio::spawn(async move {
+        notify_batch(&pool, &Wake::new(), NoticeStage::ThreeDays, BEGINNING, now)
+            .await
+            .expect("they are told")
+            .0
+    });
+    chassis::testing::until("the notices wait for their turn", async || {
+        let waiting = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database
+                                      WHERE locktype = 'advisory' AND NOT granted AND datname = current_database())";
+        sqlx::query_scalar(waiting).fetch_one(&service.pool).await.expect("the locks")
+    })
+    .await;
+    expires.commit().await.expect("the expiry is over");
+    assert_eq!(told.await.expect("no panic"), 1);
+}
