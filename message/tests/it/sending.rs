@@ -100,8 +100,11 @@ async fn while_the_gateway_is_unavailable_a_message_stays_queued_and_then_is_sen
         let message = service.the_message().await;
         assert_eq!((message.status.as_str(), message.reason.as_deref()), ("QUEUED", Some("try later")));
         assert!(published(&service.pool).await.is_empty());
-        service.make_due().await;
-        worker.wake.wake();
+        // Due again only where nobody is at it.
+        if attempts < 3 {
+            service.make_due().await;
+            worker.wake.wake();
+        }
     }
 
     gateway.answer(Ok(()));
