@@ -39,6 +39,9 @@ pub async fn put_members_in_tx(
     tx: &mut PgConnection,
     halves: &[(MemberId, &MemberHalf)],
 ) -> sqlx::Result<HashMap<MemberId, i64>> {
+    if halves.is_empty() {
+        return Ok(HashMap::new());
+    }
     let shown: Vec<Option<&Shown>> = halves.iter().map(|(_, half)| half.shown.as_ref()).collect();
     let rows = sqlx::query!(
         "WITH former AS (SELECT member_id, member_version FROM page WHERE member_id = ANY ($1)),
@@ -69,6 +72,9 @@ pub async fn put_points_in_tx(
     tx: &mut PgConnection,
     halves: &[(MemberId, &PointHalf)],
 ) -> sqlx::Result<HashMap<MemberId, i64>> {
+    if halves.is_empty() {
+        return Ok(HashMap::new());
+    }
     let expirations: Vec<Option<NextExpiration>> =
         halves.iter().map(|(_, half)| half.next_expiration).collect();
     let rows = sqlx::query!(
