@@ -10,7 +10,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::Problem;
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+
+use crate::{Problem, openapi};
 
 /// Names a state of a resource: a strong validator, made of all that its representation is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +63,13 @@ impl From<PreconditionFailed> for Problem {
 pub struct Conditions {
     if_match: Option<String>,
     if_none_match: Option<String>,
+}
+
+/// Those of a command. A query has `If-None-Match` alone.
+impl IntoParams for Conditions {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![openapi::header("If-Match", "ETags of the states in which the command may be carried out")]
+    }
 }
 
 impl Conditions {

@@ -12,11 +12,13 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use sqlx::migrate::Migrator;
 use sqlx::{PgConnection, PgPool};
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use crate::db::Migrations;
 use crate::extract::JsonBytes;
 use crate::problem::RETRY_SHORTLY;
-use crate::{Principal, Problem, Runtime};
+use crate::{Principal, Problem, Runtime, openapi};
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations/idempotency");
 
@@ -65,6 +67,15 @@ pub enum OnceError {
     /// The database failed.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
+}
+
+impl IntoParams for Once {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let description = format!(
+            "Lets the command take effect once, however often it is sent; 1 to {LONGEST_KEY} characters, quoted or bare"
+        );
+        vec![openapi::header("Idempotency-Key", &description)]
+    }
 }
 
 /// What a command may be refused with because of its key, for the document.

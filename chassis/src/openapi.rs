@@ -7,7 +7,9 @@ use axum::routing::get;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value, json};
-use utoipa::openapi::OpenApi;
+use utoipa::PartialSchema;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::{OpenApi, Required};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::hal::schema;
@@ -146,6 +148,17 @@ fn add_request_id(response: &mut Value) {
         "description": "As the request has it, or a new one; it is in the log lines too.",
         "schema": { "type": "string" },
     });
+}
+
+/// A request header that may be left out.
+pub(crate) fn header(name: &str, description: &str) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(String::schema()))
+        .build()
 }
 
 fn answer(json: String) -> Response {

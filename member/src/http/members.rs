@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chassis::extract::Path;
 use chassis::hal::{BaseUrl, Collection, ListQuery, Resource};
-use chassis::idempotency::{self, Command};
+use chassis::idempotency::{self, Command, Once};
 use chassis::wire::Integer;
 use chassis::{FieldError, Language, Problem, RequestContext};
 use serde::{Deserialize, Serialize};
@@ -103,7 +103,7 @@ fn field<T, E: ToString>(pointer: &str, value: Result<T, E>, errors: &mut Vec<Fi
     post,
     path = "/members",
     operation_id = "join",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Lets the command take effect once, however often it is sent; 1 to 255 characters, quoted or bare")),
+    params(Once),
     request_body(content = inline(Application), content_type = "application/json"),
     responses((status = 201, description = "Joined; the notification is on its way", content_type = "application/hal+json",
                body = MemberBody,

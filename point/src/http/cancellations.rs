@@ -5,7 +5,7 @@ use axum::response::Response;
 use chassis::conditional::Conditions;
 use chassis::extract::{Path, Query};
 use chassis::hal::BaseUrl;
-use chassis::idempotency::Command as Keyed;
+use chassis::idempotency::{Command as Keyed, Once};
 use chassis::wire::Integer;
 use chassis::{Problem, RequestContext};
 use serde::Deserialize;
@@ -32,7 +32,7 @@ pub(super) struct Cancellation {
     post,
     path = "/points/{memberId}/transactions/{transactionId}/cancellation",
     operation_id = "cancel",
-    params(("memberId" = MemberId, Path, description = "Whose account"), ("transactionId" = i64, Path, description = "Which transaction"), ("dryRun" = Option<bool>, Query, description = "Only tell what would happen"), ("Idempotency-Key" = Option<String>, Header, description = "Lets the command take effect once, however often it is sent; 1 to 255 characters, quoted or bare"), ("If-Match" = Option<String>, Header, description = "ETags of the states in which the command may be carried out")),
+    params(("memberId" = MemberId, Path, description = "Whose account"), ("transactionId" = i64, Path, description = "Which transaction"), Mode, Once, Conditions),
     request_body(content = inline(Cancellation), content_type = "application/json"),
     responses(
         (status = 201, description = "What was written", content_type = "application/hal+json",

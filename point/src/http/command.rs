@@ -8,7 +8,7 @@ use chassis::{FieldError, Problem, RequestContext};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared_events::MemberId;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::error::not_transacted;
 use super::{State, provenance};
@@ -20,9 +20,11 @@ use crate::usecase::transact::{Command, Done, Performed, Request, transact};
 const LONGEST_REMARK: usize = 200;
 
 /// `?dryRun=true`: only tell what would happen.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
 pub(super) struct Mode {
+    /// Only tell what would happen.
     #[serde(default)]
     pub(super) dry_run: bool,
 }

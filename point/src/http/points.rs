@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use chassis::conditional::Conditions;
 use chassis::extract::Path;
 use chassis::hal::{BaseUrl, Recorded, Resource};
-use chassis::idempotency::{self, Command as Keyed};
+use chassis::idempotency::{self, Command as Keyed, Once};
 use chassis::wire::Integer;
 use chassis::{FieldError, Problem, RequestContext};
 use chrono::{DateTime, Utc};
@@ -124,7 +124,7 @@ fn expirations(account: &Account, now: DateTime<Utc>) -> Vec<Expiration> {
     patch,
     path = "/points/{memberId}",
     operation_id = "changePoint",
-    params(("memberId" = MemberId, Path, description = "Whose account"), ("Idempotency-Key" = Option<String>, Header, description = "Lets the command take effect once, however often it is sent; 1 to 255 characters, quoted or bare"), ("If-Match" = Option<String>, Header, description = "ETags of the states in which the command may be carried out")),
+    params(("memberId" = MemberId, Path, description = "Whose account"), Once, Conditions),
     request_body(content = inline(Patch), content_type = "application/json"),
     responses((status = 200, description = "The balance after it", content_type = "application/hal+json",
                body = Point, headers(("Idempotency-Hit" = String, description = "`true` where the command had taken effect before"))))

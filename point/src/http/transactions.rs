@@ -5,7 +5,7 @@ use axum::response::Response;
 use chassis::conditional::Conditions;
 use chassis::extract::{Path, Query};
 use chassis::hal::{BaseUrl, Collection, Resource};
-use chassis::idempotency::Command as Keyed;
+use chassis::idempotency::{Command as Keyed, Once};
 use chassis::wire::Integer;
 use chassis::{FieldError, Problem, RequestContext};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -45,7 +45,7 @@ pub(super) struct NewTransaction {
     post,
     path = "/points/{memberId}/transactions",
     operation_id = "transact",
-    params(("memberId" = MemberId, Path, description = "Whose account"), ("dryRun" = Option<bool>, Query, description = "Only tell what would happen"), ("Idempotency-Key" = Option<String>, Header, description = "Lets the command take effect once, however often it is sent; 1 to 255 characters, quoted or bare"), ("If-Match" = Option<String>, Header, description = "ETags of the states in which the command may be carried out")),
+    params(("memberId" = MemberId, Path, description = "Whose account"), Mode, Once, Conditions),
     request_body(content = inline(NewTransaction), content_type = "application/json"),
     responses(
         (status = 201, description = "What was written", content_type = "application/hal+json",
