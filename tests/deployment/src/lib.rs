@@ -1,0 +1,1 @@
+//! Helpers for the checks of what the project is deployed with.

@@ -1,0 +1,1 @@
+//! What the project is deployed with, checked without a cluster or a container engine.
