@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::error::chain;
+use crate::metrics::TASK_RESTARTS;
 
 /// A task that ran for so long before it failed starts again with the shortest delay.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
@@ -80,6 +81,7 @@ impl Supervisor {
         F: Fn(CancellationToken) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), TaskError>> + Send + 'static,
     {
+        counter!(TASK_RESTARTS, "task" => name).absolute(0);
         let inner = Arc::clone(&self.0);
         let start = move || {
             let tasks = inner.tasks.clone();
@@ -216,7 +218,7 @@ where
                 tracing::error!(task = name, error = panic_message(&*panic), "background task panicked");
             }
         }
-        counter!("background_task_restarts_total", "task" => name).increment(1);
+        counter!(TASK_RESTARTS, "task" => name).increment(1);
         if began.elapsed() > HEALTHY_AFTER {
             delays = backoff();
         }

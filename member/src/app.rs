@@ -11,6 +11,7 @@ use sqlx::migrate::Migrator;
 
 use crate::config::Config;
 use crate::http::{self, State};
+use crate::metrics;
 use crate::point_client::PointClient;
 use crate::policy::Policies;
 use crate::usecase::republish_withdrawals::republish_forever;
@@ -22,6 +23,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 /// # Errors
 /// When the client of point cannot be made.
 pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
+    metrics::start();
     let withdrawal_patience = config.withdrawal_patience();
     let point = PointClient::new(config.point_internal_url.clone(), &config.protection)?;
     let delivery = Delivery::new(&runtime, config.kafka);

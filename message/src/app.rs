@@ -12,6 +12,7 @@ use sqlx::migrate::Migrator;
 
 use crate::config::Config;
 use crate::http::{self, State};
+use crate::metrics;
 use crate::policy::Policies;
 use crate::queue_watch::watch_forever;
 use crate::store::send_counts;
@@ -25,6 +26,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 /// # Errors
 /// When the gateway cannot be set up; the settings were validated before.
 pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
+    metrics::start();
     let limits = config.limits();
     let delivery = Delivery::new(&runtime, config.kafka);
     let relay = delivery.publish();

@@ -5,6 +5,7 @@ pub mod config;
 pub mod domain;
 pub mod gateway;
 pub mod http;
+pub mod metrics;
 pub mod policy;
 pub mod queue_watch;
 pub mod store;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use metrics::gauge;
 use sqlx::PgPool;
 
+use crate::metrics;
 use crate::store::queue;
 
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -17,8 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 pub async fn watch_forever(pool: &PgPool, clock: fn() -> DateTime<Utc>) -> sqlx::Result<()> {
     loop {
         let (count, overdue) = queue::depth(pool, clock()).await?;
-        gauge!("messages_queued").set(count as f64);
-        gauge!("messages_overdue_seconds").set(overdue);
+        metrics::waiting(count, overdue);
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

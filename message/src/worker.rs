@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use backon::{ExponentialBuilder, Retryable};
 use chassis::error::chain;
 use chrono::{DateTime, TimeDelta, Utc};
-use metrics::{counter, histogram};
 use shared_events::delivery::Wake;
 use sqlx::PgPool;
 use tokio::task::{JoinError, JoinSet};
@@ -17,6 +16,7 @@ use uuid::Uuid;
 
 use crate::domain::{Delivery, KoreanMobile, RetryBudget, Texts};
 use crate::gateway::{Accepted, SendError, Sms, SmsGateway};
+use crate::metrics;
 use crate::store::queue::{Claimed, Lease};
 use crate::usecase::claim_messages::{Claims, SpendingGuard, claim_messages};
 use crate::usecase::finish_message::finish_message;
@@ -127,8 +127,7 @@ impl<G: SmsGateway> Worker<G> {
             Delivery::Failed { .. } => "failed",
             Delivery::Postponed { .. } => "postponed",
         };
-        counter!("messages_attempted_total", "kind" => claimed.kind.as_str(), "outcome" => outcome)
-            .increment(1);
+        metrics::attempted(claimed.kind, outcome);
         let (message_id, member_id) = (claimed.message_id, claimed.member_id);
         match &delivery {
             Delivery::Sent { .. } => tracing::debug!(message_id, %member_id, "sent a message"),
@@ -212,8 +211,7 @@ impl<G: SmsGateway> Worker<G> {
             Err(SendError::Unavailable { .. }) => "unavailable",
             Err(SendError::Unknown { .. }) => "unknown",
         };
-        histogram!("sms_gateway_duration_seconds", "exchange" => what, "outcome" => outcome)
-            .record(began.elapsed());
+        metrics::exchanged(what, outcome, began.elapsed());
         answered
     }
 }

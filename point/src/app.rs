@@ -12,6 +12,7 @@ use sqlx::migrate::Migrator;
 
 use crate::config::Config;
 use crate::http::{self, State};
+use crate::metrics;
 use crate::policy::Policies;
 use crate::reconcile::{ReconcileArgs, reconcile};
 use crate::usecase::expire_points::expire_forever;
@@ -28,6 +29,7 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     if let Some(delay) = forfeit_delay {
         tracing::warn!(?delay, "forfeitures are slowed down on purpose");
     }
+    metrics::start();
     let delivery = Delivery::new(&runtime, config.kafka);
     let relay = delivery.publish();
     let terms = config.terms.terms();

@@ -5,6 +5,7 @@ pub mod config;
 pub mod domain;
 pub mod fault;
 pub mod http;
+pub mod metrics;
 pub mod policy;
 pub mod reconcile;
 pub mod store;

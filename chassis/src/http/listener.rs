@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::Layer;
 
 use crate::error::chain;
+use crate::metrics::{HTTP_CONNECTIONS, HTTP_CONNECTIONS_LIMIT};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1_024;
@@ -45,13 +46,18 @@ pub(super) struct LimitedListener {
 
 impl LimitedListener {
     pub(super) fn new(listener: TcpListener, name: &'static str, most_connections: usize) -> Self {
-        let open = gauge!("http_connections_open", "listener" => name);
-        open.set(0.0);
-        Self { listener, places: Arc::new(Semaphore::new(most_connections)), open }
+        gauge!(HTTP_CONNECTIONS_LIMIT, "listener" => name).set(most_connections as f64);
+        Self::with_places(listener, name, most_connections)
     }
 
     pub(super) fn unlimited(listener: TcpListener, name: &'static str) -> Self {
-        Self::new(listener, name, Semaphore::MAX_PERMITS)
+        Self::with_places(listener, name, Semaphore::MAX_PERMITS)
+    }
+
+    fn with_places(listener: TcpListener, name: &'static str, places: usize) -> Self {
+        let open = gauge!(HTTP_CONNECTIONS, "listener" => name);
+        open.set(0.0);
+        Self { listener, places: Arc::new(Semaphore::new(places)), open }
     }
 }
 

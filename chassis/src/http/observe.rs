@@ -9,6 +9,7 @@ use tracing::Span;
 
 use super::OPERATIONAL_ROUTES;
 use crate::TraceParent;
+use crate::metrics::{HTTP_DURATION, HTTP_REQUESTS};
 
 /// A request under observation. One that is dropped before its end was aborted: the client hung up, or the shutdown
 /// could not wait any longer.
@@ -68,10 +69,8 @@ impl Observation {
 
     fn record(&self, elapsed: Duration, status: String) {
         let route = route_label(self.route.as_ref()).to_owned();
-        histogram!("http_request_duration_seconds", "method" => self.method, "route" => route.clone())
-            .record(elapsed);
-        counter!("http_requests_total", "method" => self.method, "route" => route, "status" => status)
-            .increment(1);
+        histogram!(HTTP_DURATION, "method" => self.method, "route" => route.clone()).record(elapsed);
+        counter!(HTTP_REQUESTS, "method" => self.method, "route" => route, "status" => status).increment(1);
     }
 
     fn is_probe(&self) -> bool {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use chassis::error::chain;
 use chassis::idempotency;
 use chassis::{FieldError, Language, Problem};
-use metrics::counter;
 use serde::Serialize;
 
+use crate::metrics;
 use crate::point_client::{ForfeitError, Reason};
 use crate::store::members::StoreError;
 use crate::usecase::join::JoinError;
@@ -99,7 +99,7 @@ pub(super) fn log_withdrawal(error: &WithdrawError) {
         WithdrawError::Forfeit(error) => (error.reason.as_str(), Outcome::of(error)),
     };
     let outcome = outcome.as_str();
-    counter!("withdrawal_fallbacks_total", "reason" => reason, "outcome" => outcome).increment(1);
+    metrics::fell_back(reason, outcome);
     match error {
         WithdrawError::Forfeit(ForfeitError { reason: Reason::Refused, .. }) => {
             tracing::error!(error = chain(error), reason, outcome, "a withdrawal did not complete");

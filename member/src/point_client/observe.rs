@@ -2,29 +2,51 @@
 
 use std::time::Duration;
 
-use metrics::{counter, gauge, histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use tower_resilience_circuitbreaker::CircuitState;
 
 use super::error::{ForfeitError, Reason};
 use super::settings::ProtectionSettings;
 
+const CIRCUIT_STATE: &str = "point_circuit_state";
+const CIRCUIT_CHANGES: &str = "point_circuit_changes_total";
+const IN_FLIGHT: &str = "point_calls_in_flight";
+const LIMIT: &str = "point_calls_limit";
+const DURATION: &str = "point_call_duration_seconds";
+const FAILURES: &str = "point_call_failures_total";
+pub(super) const RETRIES: &str = "point_call_retries_total";
+pub(super) const RETRIES_REFUSED: &str = "point_call_retries_refused_total";
+
+const FORFEITED: &str = "forfeited";
 const STATES: [CircuitState; 3] = [CircuitState::Closed, CircuitState::Open, CircuitState::HalfOpen];
 
 /// Shows every series from the start, so that an alert sees a change and not an appearance.
 pub(super) fn start(settings: &ProtectionSettings) {
+    describe_gauge!(CIRCUIT_STATE, "1 for the state that the circuit breaker of the call to point is in");
+    describe_counter!(CIRCUIT_CHANGES, "How often the circuit breaker came into a state");
+    describe_gauge!(IN_FLIGHT, "Calls to point that are under way");
+    describe_gauge!(LIMIT, "Most calls to point that may be under way");
+    describe_histogram!(DURATION, "How long calls to point took, retries included");
+    describe_counter!(FAILURES, "Calls to point that failed, by why");
+    describe_counter!(RETRIES, "Attempts that were repeated");
+    describe_counter!(RETRIES_REFUSED, "Attempts that were not repeated because the budget was used up");
     show(CircuitState::Closed);
-    gauge!("point_calls_in_flight").set(0);
-    gauge!("point_calls_limit").set(settings.concurrency() as f64);
-    counter!("point_call_retries_total").absolute(0);
-    counter!("point_call_retries_refused_total").absolute(0);
-    for reason in Reason::ALL {
-        counter!("point_call_failures_total", "reason" => reason.as_str()).absolute(0);
+    gauge!(IN_FLIGHT).set(0);
+    gauge!(LIMIT).set(settings.concurrency() as f64);
+    counter!(RETRIES).absolute(0);
+    counter!(RETRIES_REFUSED).absolute(0);
+    for state in STATES {
+        counter!(CIRCUIT_CHANGES, "to" => label(state)).absolute(0);
     }
+    for reason in Reason::ALL {
+        counter!(FAILURES, "reason" => reason.as_str()).absolute(0);
+    }
+    let _ = histogram!(DURATION, "result" => FORFEITED);
 }
 
 fn show(state: CircuitState) {
     for each in STATES {
-        gauge!("point_circuit_state", "state" => label(each)).set(f64::from(u8::from(each == state)));
+        gauge!(CIRCUIT_STATE, "state" => label(each)).set(f64::from(u8::from(each == state)));
     }
 }
 
@@ -38,7 +60,7 @@ const fn label(state: CircuitState) -> &'static str {
 
 pub(super) fn circuit_changed(from: CircuitState, to: CircuitState) {
     show(to);
-    counter!("point_circuit_changes_total", "to" => label(to)).increment(1);
+    counter!(CIRCUIT_CHANGES, "to" => label(to)).increment(1);
     let from = label(from);
     match to {
         CircuitState::Open => {
@@ -52,10 +74,10 @@ pub(super) fn circuit_changed(from: CircuitState, to: CircuitState) {
 }
 
 pub(super) fn finished(elapsed: Duration, error: Option<&ForfeitError>) {
-    let result = error.map_or("forfeited", |error| error.reason.as_str());
-    histogram!("point_call_duration_seconds", "result" => result).record(elapsed);
+    let result = error.map_or(FORFEITED, |error| error.reason.as_str());
+    histogram!(DURATION, "result" => result).record(elapsed);
     if let Some(error) = error {
-        counter!("point_call_failures_total", "reason" => error.reason.as_str()).increment(1);
+        counter!(FAILURES, "reason" => error.reason.as_str()).increment(1);
     }
 }
 
@@ -64,13 +86,13 @@ pub(super) struct InFlight;
 
 impl InFlight {
     pub(super) fn enter() -> Self {
-        gauge!("point_calls_in_flight").increment(1);
+        gauge!(IN_FLIGHT).increment(1);
         Self
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        gauge!("point_calls_in_flight").decrement(1);
+        gauge!(IN_FLIGHT).decrement(1);
     }
 }

@@ -15,6 +15,7 @@ use tower::util::rng::HasherRng;
 
 use super::Forfeiture;
 use super::call::AttemptError;
+use super::observe::{RETRIES, RETRIES_REFUSED};
 use super::settings::ProtectionSettings;
 
 /// How long an answered call counts for the budget.
@@ -59,11 +60,11 @@ impl Policy<Forfeiture, (), BoxError> for RetryPolicy {
             return None;
         }
         if !self.budget.withdraw() {
-            counter!("point_call_retries_refused_total").increment(1);
+            counter!(RETRIES_REFUSED).increment(1);
             return None;
         }
         self.left -= 1;
-        counter!("point_call_retries_total").increment(1);
+        counter!(RETRIES).increment(1);
         Some(self.backoff.next_backoff())
     }
 

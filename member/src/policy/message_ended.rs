@@ -1,12 +1,13 @@
 //! Whenever a notification was sent or failed: the welcome decides between NORMAL and ABNORMAL.
 
 use shared_events::delivery::outbox::{self, AggregateVersion};
-use shared_events::delivery::{HandlerError, Outcome};
+use shared_events::delivery::{AfterCommit, HandlerError, Outcome};
 use shared_events::event::{MemberStatus, MemberStatusChanged, MessageKind};
 use shared_events::{Envelope, MembershipId};
 use sqlx::{Connection, PgConnection};
 
 use crate::domain::{Member, Transition, WelcomeOutcome};
+use crate::metrics;
 use crate::store::members::{self, StoreError};
 
 pub(super) async fn handle_in_tx(
@@ -15,6 +16,7 @@ pub(super) async fn handle_in_tx(
     membership_id: MembershipId,
     kind: MessageKind,
     outcome: WelcomeOutcome,
+    after: &mut AfterCommit,
 ) -> Result<Outcome, HandlerError> {
     if kind != MessageKind::Welcome {
         return Ok(Outcome::Ignored);
@@ -36,6 +38,7 @@ pub(super) async fn handle_in_tx(
             AggregateVersion { member_id: member.member_id, membership_id, version: member.version };
         let event = MemberStatusChanged(member.to_state());
         outbox::append_in_tx(tx, aggregate, &event, &envelope.provenance).await?;
+        after.add(move || metrics::became(member.status));
     }
     Ok(transition.into())
 }

@@ -3,7 +3,7 @@
 mod message_ended;
 mod points_forfeited;
 
-use shared_events::delivery::{EventHandler, HandlerError, Outcome};
+use shared_events::delivery::{AfterCommit, EventHandler, HandlerError, Outcome};
 use shared_events::event::{MessageFailed, MessageSent, Payload, PointsForfeited};
 use shared_events::{Envelope, Event};
 use sqlx::PgConnection;
@@ -25,18 +25,21 @@ impl EventHandler for Policies {
         tx: &mut PgConnection,
         envelope: &Envelope,
         event: Event,
+        after: &mut AfterCommit,
     ) -> Result<Outcome, HandlerError> {
         let outcome = match event {
             Event::MessageSent(sent) => {
                 let outcome = WelcomeOutcome::Sent;
-                message_ended::handle_in_tx(tx, envelope, sent.membership_id, sent.kind, outcome).await?
+                message_ended::handle_in_tx(tx, envelope, sent.membership_id, sent.kind, outcome, after)
+                    .await?
             }
             Event::MessageFailed(failed) => {
                 let outcome = WelcomeOutcome::Failed;
-                message_ended::handle_in_tx(tx, envelope, failed.membership_id, failed.kind, outcome).await?
+                message_ended::handle_in_tx(tx, envelope, failed.membership_id, failed.kind, outcome, after)
+                    .await?
             }
             Event::PointsForfeited(forfeited) => {
-                points_forfeited::handle_in_tx(tx, envelope, &forfeited).await?
+                points_forfeited::handle_in_tx(tx, envelope, &forfeited, after).await?
             }
             _ => Outcome::Ignored,
         };

@@ -4,11 +4,12 @@ use chassis::idempotency::{Once, OnceError};
 use chrono::{DateTime, Utc};
 use shared_events::delivery::Wake;
 use shared_events::delivery::outbox::{self, AggregateVersion};
-use shared_events::event::MemberJoined;
+use shared_events::event::{MemberJoined, MemberStatus};
 use shared_events::{MemberId, MembershipId, Provenance};
 use sqlx::{PgConnection, PgPool};
 
 use crate::domain::{Member, Nickname, PhoneNo};
+use crate::metrics;
 use crate::store::members::{self, StoreError};
 use crate::store::tombstones;
 
@@ -88,7 +89,10 @@ async fn attempt(
     let mut tx = pool.begin().await?;
     let joined = join_in_tx(&mut tx, applicant, membership_id, provenance, now, once).await;
     match &joined {
-        Ok(Joined::Now(_)) => tx.commit().await?,
+        Ok(Joined::Now(_)) => {
+            tx.commit().await?;
+            metrics::became(MemberStatus::Ready);
+        }
         // At once, not when the connection is used next: the next request may come with the same key.
         Ok(Joined::Before(_)) | Err(_) => tx.rollback().await?,
     }

@@ -2,14 +2,15 @@
 //! completes, here or by the policy on `PointsForfeited`.
 
 use chrono::{DateTime, Utc};
-use shared_events::delivery::Wake;
 use shared_events::delivery::outbox::{self, AggregateVersion};
+use shared_events::delivery::{AfterCommit, Wake};
 use shared_events::event::MemberWithdrawn;
 use shared_events::time::in_micros;
 use shared_events::{MemberId, MembershipId, Provenance};
 use sqlx::{PgConnection, PgPool};
 
 use crate::domain::Transition;
+use crate::metrics;
 use crate::point_client::{ForfeitError, PointClient};
 use crate::store::members;
 use crate::store::tombstones::{self, Tombstone};
@@ -60,8 +61,11 @@ async fn remove(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let mut tx = pool.begin().await?;
-    remove_in_tx(&mut tx, member_id, membership_id, provenance, now).await?;
-    tx.commit().await
+    let mut after = AfterCommit::default();
+    remove_in_tx(&mut tx, member_id, membership_id, provenance, now, &mut after).await?;
+    tx.commit().await?;
+    after.run();
+    Ok(())
 }
 
 /// Removes a member whose points are forfeited, leaves the tombstone and publishes `MemberWithdrawn`. Whoever
@@ -72,6 +76,7 @@ pub(crate) async fn remove_in_tx(
     membership_id: MembershipId,
     provenance: &Provenance,
     now: DateTime<Utc>,
+    after: &mut AfterCommit,
 ) -> sqlx::Result<Transition> {
     let Some(version) = members::delete_in_tx(tx, membership_id).await? else {
         return Ok(Transition::AlreadyApplied);
@@ -80,6 +85,7 @@ pub(crate) async fn remove_in_tx(
     let tombstone = Tombstone { member_id, membership_id, last_version, withdrawn_at };
     tombstones::put_in_tx(tx, &tombstone).await?;
     publish_in_tx(tx, &tombstone, provenance).await?;
+    after.add(metrics::withdrew);
     Ok(Transition::Applied)
 }
 

@@ -5,7 +5,7 @@ mod member_withdrawn;
 mod points_expiring;
 
 use chrono::{DateTime, Utc};
-use shared_events::delivery::{EventHandler, HandlerError, Outcome};
+use shared_events::delivery::{AfterCommit, EventHandler, HandlerError, Outcome};
 use shared_events::event::{MemberJoined, MemberStatusChanged, MemberWithdrawn, Payload, PointsExpiring};
 use shared_events::{Envelope, Event};
 use sqlx::PgConnection;
@@ -28,6 +28,7 @@ impl EventHandler for Policies {
         tx: &mut PgConnection,
         envelope: &Envelope,
         event: Event,
+        after: &mut AfterCommit,
     ) -> Result<Outcome, HandlerError> {
         let now = (self.clock)();
         let outcome = match event {
@@ -35,7 +36,9 @@ impl EventHandler for Policies {
             | Event::MemberStatusChanged(MemberStatusChanged(state)) => {
                 member_changed::handle_in_tx(tx, envelope, &state, now).await?
             }
-            Event::MemberWithdrawn(withdrawn) => member_withdrawn::handle_in_tx(tx, &withdrawn, now).await?,
+            Event::MemberWithdrawn(withdrawn) => {
+                member_withdrawn::handle_in_tx(tx, &withdrawn, now, after).await?
+            }
             Event::PointsExpiring(expiring) => {
                 points_expiring::handle_in_tx(tx, envelope, &expiring, now).await?
             }

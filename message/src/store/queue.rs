@@ -69,12 +69,21 @@ pub async fn phone_no_in_tx(
     Ok(found.flatten().map(PhoneNo))
 }
 
-/// Cancels what a membership has queued and erases its phone number. Returns how many rows changed.
+/// A notification whose phone number was erased.
+#[derive(Clone, Copy, Debug)]
+pub struct Erased {
+    /// What it tells.
+    pub kind: MessageKind,
+    /// Whether it was cancelled by that.
+    pub is_cancelled: bool,
+}
+
+/// Cancels what a membership has queued and erases its phone number. Returns what changed.
 pub async fn erase_in_tx(
     tx: &mut PgConnection,
     membership_id: MembershipId,
     now: DateTime<Utc>,
-) -> sqlx::Result<u64> {
+) -> sqlx::Result<Vec<Erased>> {
     // Whoever queues a notice at the moment finishes first, so that the next statement sees it.
     sqlx::query!(
         "SELECT message_id FROM message WHERE membership_id = $1 AND kind = 'WELCOME' FOR UPDATE",
@@ -87,13 +96,16 @@ pub async fn erase_in_tx(
          SET phone_no = NULL, claim = NULL,
              status = CASE status WHEN 'QUEUED' THEN 'CANCELLED' ELSE status END,
              finished_at = coalesce(finished_at, $2)
-         WHERE membership_id = $1 AND (phone_no IS NOT NULL OR status = 'QUEUED')",
+         WHERE membership_id = $1 AND (phone_no IS NOT NULL OR status = 'QUEUED')
+         RETURNING kind, status",
         membership_id.0,
         now,
     )
-    .execute(tx)
+    .fetch_all(tx)
     .await?;
-    Ok(erased.rows_affected())
+    let is_cancelled = |status: &str| status == MessageStatus::Cancelled.as_str();
+    let erased = erased.iter();
+    Ok(erased.map(|row| Erased { kind: kind(&row.kind), is_cancelled: is_cancelled(&row.status) }).collect())
 }
 
 /// A notification that is due, locked until the transaction ends.

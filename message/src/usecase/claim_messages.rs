@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use metrics::counter;
+use shared_events::delivery::AfterCommit;
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::OnceCell;
 
 use crate::domain::{Admission, Counter, Limits, Scope};
+use crate::metrics;
 use crate::store::queue::{self, Claimed, Due, Lease};
 use crate::store::send_counts::{self, Fingerprints};
 
@@ -92,6 +93,7 @@ pub async fn claim_messages(
     let (admitted, new): (Vec<Due>, Vec<Due>) = due.into_iter().partition(|due| due.is_admitted);
     let mut to_claim: Vec<i64> = admitted.iter().map(|due| due.message_id).collect();
     let (mut delayed, mut until) = (Vec::new(), Vec::new());
+    let mut after = AfterCommit::default();
     let admissions = guard.admit_in_tx(&mut tx, &new, now).await?;
     for (message, admission) in new.iter().zip(admissions) {
         match admission {
@@ -104,7 +106,7 @@ pub async fn claim_messages(
             }
         }
         if let Admission::Blocked { scope, .. } = admission {
-            counter!("messages_blocked_total", "limit" => scope.as_str()).increment(1);
+            after.add(move || metrics::blocked(scope));
         }
     }
     if !delayed.is_empty() {
@@ -120,5 +122,6 @@ pub async fn claim_messages(
         message_ids => queue::claim_in_tx(&mut tx, message_ids, lease, now).await?,
     };
     tx.commit().await?;
+    after.run();
     Ok(Claims { claimed, may_be_more })
 }

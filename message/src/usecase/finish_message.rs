@@ -8,6 +8,7 @@ use shared_events::event::{MessageFailed, MessageSent};
 use sqlx::{PgConnection, PgPool};
 
 use crate::domain::{Delivery, MessageStatus, RetryBudget};
+use crate::metrics;
 use crate::store::queue::{self, Claimed, Ending};
 
 /// Notes an attempt's outcome. Does nothing when the claim has passed to somebody else, or the member has withdrawn.
@@ -62,6 +63,7 @@ async fn end(
     };
     publish_in_tx(&mut tx, claimed, version, ending.reason, now).await?;
     tx.commit().await?;
+    metrics::finished(claimed.kind, ending.status);
     relay.wake();
     Ok(())
 }

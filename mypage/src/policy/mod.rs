@@ -4,7 +4,7 @@ mod points_changed;
 
 use std::collections::HashMap;
 
-use shared_events::delivery::{EventHandler, HandlerError, Outcome};
+use shared_events::delivery::{AfterCommit, EventHandler, HandlerError, Outcome};
 use shared_events::event::{MemberJoined, MemberState, MemberStatusChanged};
 use shared_events::{Envelope, Event, MemberId};
 use sqlx::PgConnection;
@@ -22,8 +22,9 @@ impl EventHandler for Policies {
         tx: &mut PgConnection,
         envelope: &Envelope,
         event: Event,
+        after: &mut AfterCommit,
     ) -> Result<Outcome, HandlerError> {
-        let outcomes = self.handle_all_in_tx(tx, vec![(envelope, event)]).await?;
+        let outcomes = self.handle_all_in_tx(tx, vec![(envelope, event)], after).await?;
         Ok(outcomes.into_iter().next().unwrap_or(Outcome::Ignored))
     }
 
@@ -31,6 +32,7 @@ impl EventHandler for Policies {
         &self,
         tx: &mut PgConnection,
         events: Vec<(&Envelope, Event)>,
+        _after: &mut AfterCommit,
     ) -> Result<Vec<Outcome>, HandlerError> {
         let mut changes = PageChanges::default();
         let halves: Vec<Option<Half>> =

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use mypage::http::{self, State};
 use mypage::policy::Policies;
 use serde_json::Value;
-use shared_events::delivery::{EventHandler, Outcome};
+use shared_events::delivery::{AfterCommit, EventHandler, Outcome};
 use shared_events::event::{
     MemberJoined, MemberState, MemberStatus, MemberStatusChanged, MemberWithdrawn, NextExpiration,
     PointsEarned, PointsForfeited, PointsUsed,
@@ -69,7 +69,8 @@ impl Service {
 
 /// Hands an event to the policies.
 pub async fn deliver_in_tx(tx: &mut PgConnection, (envelope, event): &Record) -> Outcome {
-    Policies.handle_in_tx(tx, envelope, event.clone()).await.expect("the event is handled")
+    let handled = Policies.handle_in_tx(tx, envelope, event.clone(), &mut AfterCommit::default()).await;
+    handled.expect("the event is handled")
 }
 
 /// Hands events to the policies at once.
@@ -78,7 +79,7 @@ pub async fn deliver_all_in_tx(
     records: impl IntoIterator<Item = &Record>,
 ) -> Vec<Outcome> {
     let events = records.into_iter().map(|(envelope, event)| (envelope, event.clone())).collect();
-    Policies.handle_all_in_tx(tx, events).await.expect("the events are handled")
+    Policies.handle_all_in_tx(tx, events, &mut AfterCommit::default()).await.expect("the events are handled")
 }
 
 /// The row of a member as it is stored.

@@ -2,7 +2,7 @@
 //! sign-up points to a NORMAL member that never had them.
 
 use shared_events::Envelope;
-use shared_events::delivery::Outcome;
+use shared_events::delivery::{AfterCommit, Outcome};
 use shared_events::event::MemberState;
 use sqlx::PgConnection;
 
@@ -17,6 +17,7 @@ pub(super) async fn handle_in_tx(
     envelope: &Envelope,
     member: &MemberState,
     validity: &Validity,
+    after: &mut AfterCommit,
 ) -> Result<Outcome, AppendError> {
     let origin = Origin { provenance: &envelope.provenance, cause: Some(envelope.id), now: envelope.time };
     let mut holder = holders::lock_in_tx(tx, member.member_id).await?;
@@ -32,7 +33,7 @@ pub(super) async fn handle_in_tx(
         None => {
             // A newer membership proves that the former one ended, whatever became of its forfeiture.
             if let Some(former) = accounts::lock_open_in_tx(tx, member.member_id).await? {
-                close_in_tx(tx, &mut holder, former, origin).await?;
+                close_in_tx(tx, &mut holder, former, origin, after).await?;
             }
             let account = holder.open(member.membership_id, member.member_status, envelope.sequence);
             holders::update_in_tx(tx, &holder).await?;
@@ -43,7 +44,7 @@ pub(super) async fn handle_in_tx(
     let valid_until = validity.of_earning(origin.now);
     match account.grant_signup(origin.now, valid_until) {
         Some(booking) => {
-            book_in_tx(tx, &mut account, &booking, Remarks::default(), origin).await?;
+            book_in_tx(tx, &mut account, &booking, Remarks::default(), origin, after).await?;
         }
         None => accounts::update_in_tx(tx, &account, origin.now).await?,
     }

@@ -2,7 +2,7 @@
 
 mod member_changed;
 
-use shared_events::delivery::{EventHandler, HandlerError, Outcome};
+use shared_events::delivery::{AfterCommit, EventHandler, HandlerError, Outcome};
 use shared_events::event::{MemberJoined, MemberStatusChanged, Payload};
 use shared_events::{Envelope, Event};
 use sqlx::PgConnection;
@@ -36,11 +36,12 @@ impl EventHandler for Policies {
         tx: &mut PgConnection,
         envelope: &Envelope,
         event: Event,
+        after: &mut AfterCommit,
     ) -> Result<Outcome, HandlerError> {
         match event {
             Event::MemberJoined(MemberJoined(state))
             | Event::MemberStatusChanged(MemberStatusChanged(state)) => {
-                Ok(member_changed::handle_in_tx(tx, envelope, &state, &self.validity).await?)
+                Ok(member_changed::handle_in_tx(tx, envelope, &state, &self.validity, after).await?)
             }
             _ => Ok(Outcome::Ignored),
         }

@@ -1,6 +1,7 @@
 //! What every change of a balance has in common: account, lots, ledger and outbox move together.
 
 use shared_events::MemberId;
+use shared_events::delivery::AfterCommit;
 use shared_events::delivery::outbox::{self, AggregateVersion};
 use shared_events::event::{
     LotPart, NextExpiration, PointsAdjusted, PointsEarned, PointsExpired, PointsForfeited, PointsRestored,
@@ -9,6 +10,7 @@ use shared_events::event::{
 use sqlx::PgConnection;
 
 use crate::domain::{Account, Booking, EntryType};
+use crate::metrics;
 use crate::store::ledger::{self, AppendError, Remarks, Stored};
 use crate::store::{Origin, accounts, lots};
 
@@ -27,24 +29,28 @@ pub(super) async fn expire_in_tx(
     tx: &mut PgConnection,
     account: &mut Account,
     origin: Origin<'_>,
+    after: &mut AfterCommit,
 ) -> Result<(), AppendError> {
     if let Some(expired) = account.expire(origin.now) {
-        book_in_tx(tx, account, &expired, Remarks::default(), origin).await?;
+        book_in_tx(tx, account, &expired, Remarks::default(), origin, after).await?;
     }
     Ok(())
 }
 
-/// Stores a changed account with what is booked and publishes the event.
+/// Stores a changed account with what is booked and publishes the event; it is counted `after` the commit.
 pub(crate) async fn book_in_tx(
     tx: &mut PgConnection,
     account: &mut Account,
     booking: &Booking,
     remarks: Remarks<'_>,
     origin: Origin<'_>,
+    after: &mut AfterCommit,
 ) -> Result<Stored, AppendError> {
     let stored = ledger::append_in_tx(tx, account, booking, remarks, origin).await?;
     account.add_stored(&booking.new_lots, &stored.lot_ids);
     publish_in_tx(tx, account, booking, &stored, remarks, origin).await?;
+    let (entry_type, amount) = (booking.entry_type, booking.amount);
+    after.add(move || metrics::booked(entry_type, amount));
     Ok(stored)
 }
 

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use metrics::counter;
 use shared_events::Provenance;
 use shared_events::delivery::Wake;
 use shared_events::delivery::outbox::{self, AggregateVersion};
@@ -12,6 +11,7 @@ use sqlx::PgPool;
 
 use super::booking::{next_expiration, parts, version_of};
 use crate::domain::{Account, Booking, LotId, TransactionId};
+use crate::metrics;
 use crate::store::ledger::{self, Stored};
 use crate::store::{Origin, accounts, lots};
 
@@ -76,7 +76,9 @@ pub async fn expire_batch(
         expired.iter().zip(&entries).map(|(expired, entry)| event(expired, *entry, now)).collect();
     outbox::append_all_in_tx(&mut tx, &events, &provenance).await?;
     tx.commit().await?;
-    counter!("accounts_expired_total").increment(expired.len() as u64);
+    for (_, booking) in &expired {
+        metrics::booked(booking.entry_type, booking.amount);
+    }
     if !expired.is_empty() {
         relay.wake();
     }

@@ -1,7 +1,7 @@
 //! Forfeit what is left and close the account: the pivot of a withdrawal.
 
 use chrono::{DateTime, Utc};
-use shared_events::delivery::Wake;
+use shared_events::delivery::{AfterCommit, Wake};
 use shared_events::{MemberId, MembershipId, Provenance};
 use sqlx::{PgConnection, PgPool};
 
@@ -24,16 +24,18 @@ pub async fn forfeit_points(
     now: DateTime<Utc>,
 ) -> Result<Points, ForfeitError> {
     let mut tx = pool.begin().await?;
+    let mut after = AfterCommit::default();
     let origin = Origin { provenance, cause: None, now };
     let mut holder = holders::lock_in_tx(&mut tx, member_id).await?;
     let forfeited = match accounts::lock_in_tx(&mut tx, member_id, membership_id).await? {
-        Some(account) => close_in_tx(&mut tx, &mut holder, account, origin).await?,
+        Some(account) => close_in_tx(&mut tx, &mut holder, account, origin, &mut after).await?,
         None => {
             close_unheard_in_tx(&mut tx, &mut holder, membership_id, origin).await?;
             Points::ZERO
         }
     };
     tx.commit().await?;
+    after.run();
     relay.wake();
     Ok(forfeited)
 }
@@ -67,9 +69,10 @@ pub(crate) async fn close_in_tx(
     holder: &mut Holder,
     mut account: Account,
     origin: Origin<'_>,
+    after: &mut AfterCommit,
 ) -> Result<Points, AppendError> {
     lots::load_in_tx(tx, &mut account).await?;
-    expire_in_tx(tx, &mut account, origin).await?;
+    expire_in_tx(tx, &mut account, origin, after).await?;
     let Some(Forfeiture { forfeited, booking }) = account.forfeit() else {
         return Ok(account.forfeited());
     };
@@ -77,7 +80,7 @@ pub(crate) async fn close_in_tx(
     holders::update_in_tx(tx, holder).await?;
     match booking {
         Some(booking) => {
-            book_in_tx(tx, &mut account, &booking, Remarks::default(), origin).await?;
+            book_in_tx(tx, &mut account, &booking, Remarks::default(), origin, after).await?;
         }
         None => {
             accounts::update_in_tx(tx, &account, origin.now).await?;

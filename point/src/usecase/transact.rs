@@ -3,7 +3,7 @@
 use chassis::conditional::{Conditions, ETag, PreconditionFailed};
 use chassis::idempotency::{Once, OnceError};
 use chrono::{DateTime, TimeDelta, Utc};
-use shared_events::delivery::Wake;
+use shared_events::delivery::{AfterCommit, Wake};
 use shared_events::event::LotPart;
 use shared_events::{MemberId, Provenance};
 use sqlx::{PgConnection, PgPool};
@@ -168,11 +168,13 @@ pub async fn transact(
     record: impl FnOnce(&Done) -> String,
 ) -> Result<Performed, TransactError> {
     let mut tx = pool.begin().await?;
+    let mut after = AfterCommit::default();
     let origin = Origin { provenance, cause: None, now };
-    let performed = perform_in_tx(&mut tx, terms, request, origin, record).await;
+    let performed = perform_in_tx(&mut tx, terms, request, origin, record, &mut after).await;
     match &performed {
         Ok(Performed::Now(_)) if !request.is_dry_run => {
             tx.commit().await?;
+            after.run();
             relay.wake();
         }
         // At once, not when the connection is used next: the next request may come with the same key.
@@ -187,9 +189,10 @@ async fn perform_in_tx(
     request: Request<'_>,
     origin: Origin<'_>,
     record: impl FnOnce(&Done) -> String,
+    after: &mut AfterCommit,
 ) -> Result<Performed, TransactError> {
     if request.is_dry_run || !request.once.has_key() {
-        return Ok(Performed::Now(Box::new(transact_in_tx(tx, terms, request, origin).await?)));
+        return Ok(Performed::Now(Box::new(transact_in_tx(tx, terms, request, origin, after).await?)));
     }
     // A memberId can be used again; what was done for a former membership is nothing to this one.
     let account = accounts::find_open(tx, request.member_id).await?.ok_or(TransactError::NotFound)?;
@@ -197,7 +200,7 @@ async fn perform_in_tx(
     if let Some(answer) = once.begin_in_tx(tx).await? {
         return Ok(Performed::Before(answer));
     }
-    let done = transact_in_tx(tx, terms, request, origin).await?;
+    let done = transact_in_tx(tx, terms, request, origin, after).await?;
     if done.account.membership_id != account.membership_id {
         return Err(TransactError::NotFound);
     }
@@ -210,13 +213,14 @@ async fn transact_in_tx(
     terms: &Terms,
     request: Request<'_>,
     origin: Origin<'_>,
+    after: &mut AfterCommit,
 ) -> Result<Done, TransactError> {
     let account = lock_open_in_tx(tx, request.member_id).await?;
     let mut account = account.ok_or(TransactError::NotFound)?;
     request.conditions.require(&etag(&account, origin.now))?;
-    expire_in_tx(tx, &mut account, origin).await?;
+    expire_in_tx(tx, &mut account, origin, after).await?;
     let booking = decide_in_tx(tx, terms, &mut account, request.command, origin.now).await?;
-    let stored = book_in_tx(tx, &mut account, &booking, request.remarks, origin).await?;
+    let stored = book_in_tx(tx, &mut account, &booking, request.remarks, origin, after).await?;
     let mut transaction = transaction(&booking, &stored, request.remarks, origin);
     if request.is_dry_run {
         transaction.transaction_id = None;

@@ -13,7 +13,7 @@ use point::http::{self, State};
 use point::policy::Policies;
 use point::usecase::transact::Terms;
 use serde_json::{Value, json};
-use shared_events::delivery::{EventHandler, Outcome, Wake};
+use shared_events::delivery::{AfterCommit, EventHandler, Outcome, Wake};
 use shared_events::event::MemberStatus;
 use shared_events::{Envelope, Event};
 use sqlx::{Connection, PgConnection, PgPool};
@@ -107,8 +107,11 @@ impl Service {
     pub async fn deliver(&self, (envelope, event): (Envelope, Event)) -> Outcome {
         let mut tx = self.pool.begin().await.expect("a transaction");
         let policies = Policies { validity: TERMS.validity };
-        let outcome = policies.handle_in_tx(&mut tx, &envelope, event).await.expect("the event is handled");
+        let mut after = AfterCommit::default();
+        let handled = policies.handle_in_tx(&mut tx, &envelope, event, &mut after).await;
+        let outcome = handled.expect("the event is handled");
         tx.commit().await.expect("the commit");
+        after.run();
         outcome
     }
 

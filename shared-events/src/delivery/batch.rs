@@ -3,15 +3,18 @@
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
-use metrics::counter;
+use metrics::{counter, histogram};
 use sqlx::{Connection, PgConnection};
 
+use super::after_commit::AfterCommit;
 use super::failure::HandlerError;
 use super::inbox::{self, Admission};
+use super::metrics::{DELAY, DUPLICATES, HANDLED, UNKNOWN};
 use super::parked;
 use super::received::{EventHandler, Outcome, Received};
 use crate::envelope::Envelope;
 use crate::event::Event;
+use crate::time::now;
 
 /// Handles the events and commits them together, or none of them. Those of one topic and key are handled in their order.
 pub(super) async fn handle<H: EventHandler>(
@@ -20,21 +23,24 @@ pub(super) async fn handle<H: EventHandler>(
     events: &[&Received],
 ) -> Result<(), HandlerError> {
     let mut tx = connection.begin().await?;
+    let mut after = AfterCommit::default();
     let mut fresh = Vec::with_capacity(events.len());
     let admissions = inbox::admit_all_in_tx(&mut tx, events).await?;
     for (event, admission) in events.iter().zip(admissions) {
         match admission {
             Admission::Duplicate => {
-                counter!("inbox_duplicates_total", "topic" => event.topic.suffix()).increment(1)
+                let topic = event.topic.suffix();
+                after.add(move || counter!(DUPLICATES, "topic" => topic).increment(1));
             }
-            Admission::BehindParked if parked::has_to_wait_in_tx(&mut tx, event).await? => {
-                parked::park_in_tx(&mut tx, event, parked::BEHIND_PARKED).await?
+            Admission::BehindParked if parked::has_to_wait_in_tx(&mut tx, event, &mut after).await? => {
+                parked::park_in_tx(&mut tx, event, parked::BEHIND_PARKED, &mut after).await?
             }
             Admission::Fresh | Admission::BehindParked => fresh.push(*event),
         }
     }
-    apply_in_tx(&mut tx, handler, &fresh).await?;
+    apply_in_tx(&mut tx, handler, &fresh, &mut after).await?;
     tx.commit().await?;
+    after.run();
     Ok(())
 }
 
@@ -43,6 +49,7 @@ pub(super) async fn apply_in_tx<H: EventHandler>(
     tx: &mut PgConnection,
     handler: &H,
     received: &[&Received],
+    after: &mut AfterCommit,
 ) -> Result<(), HandlerError> {
     let events: Vec<(&Envelope, Event)> =
         received.iter().map(|received| received.decode()).collect::<Result<_, _>>()?;
@@ -50,10 +57,15 @@ pub(super) async fn apply_in_tx<H: EventHandler>(
         return Ok(());
     }
     let envelopes: Vec<&Envelope> = events.iter().map(|(envelope, _)| *envelope).collect();
-    let handling = AssertUnwindSafe(handler.handle_all_in_tx(tx, events)).catch_unwind();
+    let handling = AssertUnwindSafe(handler.handle_all_in_tx(tx, events, after)).catch_unwind();
     let outcomes = handling.await.unwrap_or_else(|_| Err(HandlerError::permanent("the handler panicked")))?;
-    for (envelope, outcome) in envelopes.into_iter().zip(outcomes) {
-        count(envelope, outcome);
+    for ((received, envelope), outcome) in received.iter().zip(envelopes).zip(outcomes) {
+        let (topic, written, event_type) = (received.topic, envelope.time, envelope.event_type.clone());
+        after.add(move || {
+            count(event_type, outcome);
+            let delay = (now() - written).to_std().unwrap_or_default();
+            histogram!(DELAY, "topic" => topic.suffix()).record(delay);
+        });
         tracing::debug!(
             event_type = envelope.event_type,
             ce_id = %envelope.id,
@@ -74,16 +86,15 @@ pub(super) fn concerns<H: EventHandler>(handler: &H, event: &Received) -> bool {
         return true;
     }
     if Event::is_known(&envelope.event_type) {
-        count(envelope, Outcome::Ignored);
+        count(envelope.event_type.clone(), Outcome::Ignored);
     } else {
-        counter!("events_unknown_total", "topic" => event.topic.suffix()).increment(1);
+        counter!(UNKNOWN, "topic" => event.topic.suffix()).increment(1);
     }
     false
 }
 
-fn count(envelope: &Envelope, outcome: Outcome) {
-    counter!("events_handled_total", "type" => envelope.event_type.clone(), "outcome" => outcome.as_str())
-        .increment(1);
+fn count(event_type: String, outcome: Outcome) {
+    counter!(HANDLED, "type" => event_type, "outcome" => outcome.as_str()).increment(1);
 }
 
 /// Parks one event in a transaction of its own, unless it was handled or parked before.
@@ -93,9 +104,11 @@ pub(super) async fn park(
     reason: &str,
 ) -> Result<(), HandlerError> {
     let mut tx = connection.begin().await?;
+    let mut after = AfterCommit::default();
     if !inbox::admit_all_in_tx(&mut tx, &[event]).await?.contains(&Admission::Duplicate) {
-        parked::park_in_tx(&mut tx, event, reason).await?;
+        parked::park_in_tx(&mut tx, event, reason, &mut after).await?;
     }
     tx.commit().await?;
+    after.run();
     Ok(())
 }

@@ -24,6 +24,7 @@ const CONSUMER_DEFAULTS: Properties = &[
     ("session.timeout.ms", "10000"),
     ("fetch.wait.max.ms", "100"),
     ("queued.max.messages.kbytes", "8192"),
+    ("statistics.interval.ms", "5000"),
     ("topic.metadata.refresh.interval.ms", "30000"),
 ];
 
@@ -73,8 +74,8 @@ impl Broker {
         self.settings.client_config(self.service, PRODUCER_DEFAULTS, PRODUCER_GUARANTEES).create()
     }
 
-    /// A consumer in this service's group, whose offsets move only when it says so.
-    pub(super) fn consumer(&self) -> KafkaResult<StreamConsumer<Assignment>> {
+    /// A consumer of these topics in this service's group, whose offsets move only when it says so.
+    pub(super) fn consumer(&self, topics: &[Topic]) -> KafkaResult<StreamConsumer<Assignment>> {
         let settings = &self.settings;
         let group = settings
             .consumer_group
@@ -83,6 +84,6 @@ impl Broker {
         settings
             .client_config(self.service, CONSUMER_DEFAULTS, CONSUMER_GUARANTEES)
             .set("group.id", group)
-            .create_with_context(Assignment::new())
+            .create_with_context(Assignment::new(&settings.topic_prefix, topics))
     }
 }

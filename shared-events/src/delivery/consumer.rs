@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::error::chain;
+use metrics::counter;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +16,7 @@ use super::DeliveryError;
 use super::batch;
 use super::broker::Broker;
 use super::failure::HandlerError;
+use super::metrics::RETRIED;
 use super::received::{EventHandler, Received};
 use super::wake::Wake;
 use crate::topic::Topic;
@@ -106,7 +108,7 @@ impl<H: EventHandler> Consumer<H> {
             outcome = attempt(token, self.park(event, &chain(&*error))).await?;
         }
         let Err(error) = outcome else { return Ok(true) };
-        metrics::counter!("events_retried_total").increment(1);
+        counter!(RETRIED).increment(1);
         tracing::warn!(error = chain(&error), "an event cannot be handled for now; trying again");
         Ok(false)
     }

@@ -5,6 +5,7 @@
 //! also notes it in the inbox, retries what may pass, and parks what cannot be handled. [`Delivery`] starts both;
 //! [`DeliveryCommand`] is for the events that are parked.
 
+mod after_commit;
 mod assignment;
 mod backoff;
 mod batch;
@@ -12,6 +13,7 @@ mod broker;
 mod consumer;
 mod failure;
 mod inbox;
+mod metrics;
 pub mod migrations;
 pub mod outbox;
 mod parked;
@@ -24,6 +26,7 @@ mod test_support;
 mod topics;
 mod wake;
 
+pub use after_commit::AfterCommit;
 pub use failure::HandlerError;
 pub use parked::DeliveryCommand;
 pub use received::{EventHandler, Outcome};

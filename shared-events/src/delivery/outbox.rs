@@ -1,7 +1,11 @@
 //! The transactional outbox: an event is written with the state change it tells of, or not at all.
 
+mod depth;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
+
+pub(super) use depth::watch_depth;
 
 use crate::envelope::{Envelope, Provenance};
 use crate::event::Payload;

@@ -8,6 +8,7 @@ use rdkafka::message::{Headers, OwnedHeaders};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::after_commit::AfterCommit;
 use super::failure::HandlerError;
 use crate::envelope::{Envelope, EnvelopeError};
 use crate::event::{Event, MemberWithdrawn, Payload};
@@ -153,12 +154,14 @@ pub trait EventHandler: Send + Sync + 'static {
     }
 
     /// Handles one event in the transaction that also notes it in the inbox. Called again for the same event
-    /// after a failure; never for two events of one key at a time.
+    /// after a failure; never for two events of one key at a time. What is to be done once the transaction has committed
+    /// is added to `after`.
     fn handle_in_tx(
         &self,
         tx: &mut PgConnection,
         envelope: &Envelope,
         event: Event,
+        after: &mut AfterCommit,
     ) -> impl Future<Output = Result<Outcome, HandlerError>> + Send;
 
     /// As [`Self::handle_in_tx`], for several events in their order. Says of each what it came to. To be replaced where
@@ -167,11 +170,12 @@ pub trait EventHandler: Send + Sync + 'static {
         &self,
         tx: &mut PgConnection,
         events: Vec<(&Envelope, Event)>,
+        after: &mut AfterCommit,
     ) -> impl Future<Output = Result<Vec<Outcome>, HandlerError>> + Send {
         async {
             let mut outcomes = Vec::with_capacity(events.len());
             for (envelope, event) in events {
-                outcomes.push(self.handle_in_tx(tx, envelope, event).await?);
+                outcomes.push(self.handle_in_tx(tx, envelope, event, after).await?);
             }
             Ok(outcomes)
         }

@@ -15,6 +15,7 @@ use self::lock::RelayLock;
 use super::DeliveryError;
 use super::backoff;
 use super::broker::Broker;
+use super::metrics::{RELAY_ACTIVE, RELAY_FAILURES, RELAYED};
 use super::outbox::Waiting;
 use super::wake::Wake;
 use crate::topic::Topic;
@@ -55,7 +56,7 @@ impl Relay {
         loop {
             let start = Instant::now();
             let Err(error) = self.lead(&token).await else { return Ok(()) };
-            counter!("outbox_relay_failures_total").increment(1);
+            counter!(RELAY_FAILURES).increment(1);
             tracing::warn!(error = chain(&error), "the relay failed; starting again from the first row");
             if start.elapsed() > HEALTHY_AFTER {
                 delays = backoff::endless();
@@ -73,14 +74,14 @@ impl Relay {
             return Ok(());
         };
         tracing::info!("this replica relays the outbox");
-        gauge!("outbox_relay_active").set(1);
+        let active = Active::begin();
         let producer = self.broker.producer()?;
         let relayed = tokio::select! {
             relayed = self.relay(&mut lock, &producer, token) => relayed,
             () = last_pass_over(token) => Ok(()),
         };
-        gauge!("outbox_relay_active").set(0);
         discard(producer).await;
+        drop(active);
         lock.release().await;
         relayed
     }
@@ -136,7 +137,7 @@ impl Relay {
             report.await.map_err(|_| DeliveryError::ReportLost)?.map_err(|(error, _)| error)?;
             delivered.push(id);
         }
-        counter!("outbox_relayed_total").increment(delivered.len() as u64);
+        counter!(RELAYED).increment(delivered.len() as u64);
         Ok(delivered)
     }
 
@@ -145,6 +146,22 @@ impl Relay {
         topic
             .map(|topic| self.broker.topic_name(topic))
             .ok_or_else(|| DeliveryError::UnknownTopic(row.topic.clone()))
+    }
+}
+
+/// Shows that this replica relays, for as long as it does.
+struct Active;
+
+impl Active {
+    fn begin() -> Self {
+        gauge!(RELAY_ACTIVE).set(1);
+        Self
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        gauge!(RELAY_ACTIVE).set(0);
     }
 }
 

@@ -5,6 +5,8 @@ use chassis::{Runtime, TaskError};
 use super::broker::Broker;
 use super::consumer::{Consumer, ConsumerOptions};
 use super::inbox;
+use super::metrics;
+use super::outbox;
 use super::parked;
 use super::received::EventHandler;
 use super::relay::Relay;
@@ -29,17 +31,27 @@ impl Delivery {
     /// Starts the relay. Returns what wakes it: to be called after each commit that published something.
     #[must_use]
     pub fn publish(&self) -> Wake {
+        metrics::start_publishing();
         let wake = Wake::new();
         let relay = Relay::new(self.broker.clone(), self.runtime.pool.clone(), wake.clone());
         self.runtime.supervisor.spawn("outbox-relay", move |token| {
             let relay = relay.clone();
             async move { relay.run(token).await.map_err(|error| TaskError::new(error.is_fatal(), error)) }
         });
+        let pool = self.runtime.pool.clone();
+        self.runtime.supervisor.spawn("outbox-depth", move |token| {
+            let pool = pool.clone();
+            async move {
+                let watching = outbox::watch_depth(&pool);
+                Ok(token.run_until_cancelled(watching).await.unwrap_or(Ok(()))?)
+            }
+        });
         wake
     }
 
     /// Starts the consumer. `wakes` are tasks that may have something to do after a commit: the relay, a worker.
     pub fn subscribe(&self, topics: &'static [Topic], wakes: Vec<Wake>, handler: impl EventHandler) {
+        metrics::start_subscribing(topics);
         let pool = self.runtime.pool.clone();
         let options = ConsumerOptions { topics, wakes };
         let consumer = Consumer::new(self.broker.clone(), pool.clone(), options, handler);

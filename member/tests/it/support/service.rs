@@ -14,7 +14,7 @@ use member::point_client::{PointClient, ProtectionSettings};
 use member::policy::Policies;
 use reqwest::Url;
 use serde_json::{Value, json};
-use shared_events::delivery::{EventHandler, Outcome, Wake};
+use shared_events::delivery::{AfterCommit, EventHandler, Outcome, Wake};
 use shared_events::{Event, MembershipId};
 use sqlx::{PgConnection, PgPool};
 use tokio_util::task::TaskTracker;
@@ -140,9 +140,11 @@ impl Service {
     /// Lets the policies handle an event, as the consumer does.
     pub async fn handle(&self, member_id: i64, event: Event) -> Outcome {
         let mut tx = self.pool.begin().await.unwrap();
-        let outcome = handle_in_tx(&mut tx, member_id, event).await;
+        let mut after = AfterCommit::default();
+        let handled = Policies.handle_in_tx(&mut tx, &envelope(member_id), event, &mut after).await;
         tx.commit().await.unwrap();
-        outcome
+        after.run();
+        handled.unwrap()
     }
 
     /// How many members and unpublished events there are.
@@ -164,7 +166,7 @@ impl Service {
 
 /// Lets the policies handle an event in a transaction of the test's own.
 pub async fn handle_in_tx(tx: &mut PgConnection, member_id: i64, event: Event) -> Outcome {
-    Policies.handle_in_tx(tx, &envelope(member_id), event).await.unwrap()
+    Policies.handle_in_tx(tx, &envelope(member_id), event, &mut AfterCommit::default()).await.unwrap()
 }
 
 /// The protection as these arguments have it, the last of equal ones, and the defaults for the others.

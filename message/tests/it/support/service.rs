@@ -6,7 +6,7 @@ use chassis::testing::{Answer, TestDatabase, ask, bare, until};
 use chrono::{DateTime, Utc};
 use message::http::{State, public};
 use message::policy::Policies;
-use shared_events::delivery::{EventHandler, Outcome, Wake};
+use shared_events::delivery::{AfterCommit, EventHandler, Outcome, Wake};
 use shared_events::{Event, MembershipId};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -64,8 +64,10 @@ impl Service {
     pub async fn handle(&self, member_id: i64, event: Event) -> Outcome {
         let mut tx = self.pool.begin().await.unwrap();
         let policies = Policies { clock: Utc::now };
-        let outcome = policies.handle_in_tx(&mut tx, &envelope(member_id), event).await;
+        let mut after = AfterCommit::default();
+        let outcome = policies.handle_in_tx(&mut tx, &envelope(member_id), event, &mut after).await;
         tx.commit().await.unwrap();
+        after.run();
         outcome.unwrap()
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use backon::ExponentialBackoff;
 use futures::FutureExt;
 use futures::future::OptionFuture;
+use metrics::gauge;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::{Message, Offset, TopicPartitionList};
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 use crate::delivery::assignment::Assignment;
 use crate::delivery::backoff;
 use crate::delivery::broker::Broker;
+use crate::delivery::metrics::HELD;
 use crate::delivery::received::{Origin, Received};
 use crate::topic::Topic;
 
@@ -39,7 +41,7 @@ struct Held {
 impl<'b> Inflow<'b> {
     /// Joins the group.
     pub(super) fn open(broker: &'b Broker, topics: &[Topic]) -> KafkaResult<Self> {
-        let consumer = broker.consumer()?;
+        let consumer = broker.consumer(topics)?;
         let names: Vec<String> = topics.iter().map(|topic| broker.topic_name(*topic)).collect();
         consumer.subscribe(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
         Ok(Self { broker, consumer, held: HashMap::new() })
@@ -95,6 +97,7 @@ impl<'b> Inflow<'b> {
                 return Some(events);
             }
             self.held.remove(&origin);
+            self.show_held();
         }
         None
     }
@@ -117,6 +120,11 @@ impl<'b> Inflow<'b> {
         for origin in from.into_keys() {
             self.set_paused(origin, true);
         }
+        self.show_held();
+    }
+
+    fn show_held(&self) {
+        gauge!(HELD).set(self.held.len() as f64);
     }
 
     fn hold(&mut self, failed: Vec<Received>) {
@@ -182,7 +190,9 @@ impl<'b> Inflow<'b> {
     }
 
     /// Leaves the group, so that the others take over at once. Closing blocks until the broker has answered.
-    pub(super) async fn leave(self) {
+    pub(super) async fn leave(mut self) {
+        self.held.clear();
+        self.show_held();
         let consumer = self.consumer;
         if tokio::task::spawn_blocking(move || drop(consumer)).await.is_err() {
             tracing::warn!("the consumer did not close cleanly");

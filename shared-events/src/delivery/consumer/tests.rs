@@ -2,6 +2,7 @@
 
 use std::slice;
 
+use metrics_exporter_prometheus::PrometheusBuilder;
 use rdkafka::message::OwnedHeaders;
 use uuid::Uuid;
 
@@ -197,4 +198,26 @@ async fn an_outage_parks_nothing() {
     bench.token.cancel();
 
     assert!(!bench.settle(&[event(1, 1)]).await);
+}
+
+#[tokio::test]
+async fn what_is_counted_was_committed() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let bench = Bench::new([(2, vec![Mishap::Transient; 2]), (4, vec![Mishap::Permanent])]).await;
+    let batch = [event(1, 1), event(2, 2), event(3, 3), event(4, 4)];
+
+    assert!(bench.settle(&batch).await);
+    assert!(bench.settle(&batch).await);
+
+    let rendered = recorder.handle().render();
+    for line in [
+        r#"events_handled_total{type="MemberStatusChanged",outcome="applied"} 3"#,
+        r#"event_delay_seconds_count{topic="member"} 3"#,
+        r#"inbox_duplicates_total{topic="member"} 4"#,
+        r#"parked_events_total{topic="member"} 1"#,
+        "events_retried_total 1",
+    ] {
+        assert!(rendered.lines().any(|each| each == line), "no {line} in {rendered}");
+    }
 }

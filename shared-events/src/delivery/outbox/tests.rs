@@ -94,3 +94,18 @@ async fn a_row_that_is_committed_after_later_ones_were_published_is_not_skipped(
 
     assert_eq!(waiting(&mut connection, 10).await, [1]);
 }
+
+#[tokio::test]
+async fn the_depth_is_how_many_events_wait_and_for_how_long_the_oldest_has() {
+    let pool = pool().await;
+    assert_eq!(depth::depth(&pool, 10).await.unwrap(), (0, 0.0));
+    for version in 1..=3 {
+        append(&mut pool.acquire().await.unwrap(), version).await;
+    }
+
+    let (count, age) = depth::depth(&pool, 10).await.unwrap();
+    assert_eq!(count, 3);
+    assert!((0.0..60.0).contains(&age), "{age}");
+    assert!(depth::depth(&pool, 10).await.unwrap().1 > age, "it grows");
+    assert_eq!(depth::depth(&pool, 2).await.unwrap().0, 2);
+}

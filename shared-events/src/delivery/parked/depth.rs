@@ -6,6 +6,7 @@ use metrics::gauge;
 use sqlx::PgPool;
 
 use super::store;
+use crate::delivery::metrics::{PARKED, PARKED_OLDEST_AGE};
 use crate::topic::Topic;
 
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -18,8 +19,8 @@ pub(in crate::delivery) async fn watch_depth(pool: &PgPool, topics: &[Topic]) ->
     loop {
         for topic in topics {
             let (count, age) = store::depth(pool, *topic).await?;
-            gauge!("parked_events", "topic" => topic.suffix()).set(count as f64);
-            gauge!("parked_event_oldest_age_seconds", "topic" => topic.suffix()).set(age);
+            gauge!(PARKED, "topic" => topic.suffix()).set(count as f64);
+            gauge!(PARKED_OLDEST_AGE, "topic" => topic.suffix()).set(age);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

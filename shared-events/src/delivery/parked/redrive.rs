@@ -7,6 +7,7 @@ use chassis::error::chain;
 use sqlx::{Connection, PgPool};
 
 use super::store::{self, Parked, Queue};
+use crate::delivery::after_commit::AfterCommit;
 use crate::delivery::batch;
 use crate::delivery::failure::HandlerError;
 use crate::delivery::received::EventHandler;
@@ -58,14 +59,16 @@ async fn redrive_next<H: EventHandler>(
     for id in superseded {
         store::remove(&mut *tx, id).await?;
     }
+    let mut after = AfterCommit::default();
     let handling = async {
         let received = next.received().ok_or_else(|| HandlerError::permanent("the topic is unknown"))?;
-        batch::apply_in_tx(&mut tx, handler, &[&received]).await
+        batch::apply_in_tx(&mut tx, handler, &[&received], &mut after).await
     };
     match handling.await {
         Ok(()) => {
             store::remove(&mut *tx, next.id).await?;
             tx.commit().await?;
+            after.run();
             tracing::info!(id = next.id, topic = next.topic, key = next.key, ce_id = %next.ce_id, "redrove a parked event");
             Ok(Step::Handled)
         }

@@ -1,11 +1,14 @@
 //! The table of parked events.
 
 use chrono::{DateTime, Utc};
+use metrics::counter;
 use rdkafka::message::{Header, Headers, OwnedHeaders};
 use serde_json::{Map, Value};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
+use crate::delivery::after_commit::AfterCommit;
+use crate::delivery::metrics::{PARKED_TOTAL, SUPERSEDED};
 use crate::delivery::received::{Received, Record};
 use crate::topic::Topic;
 
@@ -93,8 +96,9 @@ pub(in crate::delivery) async fn park_in_tx(
     tx: &mut PgConnection,
     event: &Received,
     reason: &str,
+    after: &mut AfterCommit,
 ) -> sqlx::Result<()> {
-    supersede_in_tx(tx, event).await?;
+    supersede_in_tx(tx, event, after).await?;
     let headers: Map<String, Value> = event
         .headers
         .iter()
@@ -103,7 +107,7 @@ pub(in crate::delivery) async fn park_in_tx(
             (header.key.to_owned(), value.into())
         })
         .collect();
-    sqlx::query!(
+    let parked = sqlx::query!(
         "INSERT INTO parked_event (ce_id, topic, key, kafka_partition, kafka_offset, headers, payload, reason)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (ce_id) DO NOTHING",
@@ -118,7 +122,8 @@ pub(in crate::delivery) async fn park_in_tx(
     )
     .execute(tx)
     .await?;
-    metrics::counter!("parked_events_total", "topic" => event.topic.suffix()).increment(1);
+    let (topic, parked) = (event.topic.suffix(), parked.rows_affected());
+    after.add(move || counter!(PARKED_TOTAL, "topic" => topic).increment(parked));
     tracing::error!(
         topic = %event.topic,
         partition = event.partition,
@@ -135,10 +140,11 @@ pub(in crate::delivery) async fn park_in_tx(
 pub(in crate::delivery) async fn has_to_wait_in_tx(
     tx: &mut PgConnection,
     event: &Received,
+    after: &mut AfterCommit,
 ) -> sqlx::Result<bool> {
     let Some(key) = &event.key else { return Ok(false) };
     lock_in_tx(tx, event.topic.suffix(), key).await?;
-    supersede_in_tx(tx, event).await?;
+    supersede_in_tx(tx, event, after).await?;
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM parked_event WHERE topic = $1 AND key = $2) AS "exists!""#,
         event.topic.suffix(),
@@ -164,7 +170,11 @@ pub(super) async fn lock_in_tx(tx: &mut PgConnection, topic: &str, key: &str) ->
 
 /// Removes what is parked of a member and older than its withdrawal, if the event is one: nothing that happened in an
 /// ended membership has a meaning any more, and its personal data has to go.
-async fn supersede_in_tx(tx: &mut PgConnection, event: &Received) -> sqlx::Result<()> {
+async fn supersede_in_tx(
+    tx: &mut PgConnection,
+    event: &Received,
+    after: &mut AfterCommit,
+) -> sqlx::Result<()> {
     let Some(key) = event.key.as_deref().filter(|_| event.supersedes_earlier()) else { return Ok(()) };
     lock_in_tx(tx, event.topic.suffix(), key).await?;
     let superseded = sqlx::query!(
@@ -183,8 +193,9 @@ async fn supersede_in_tx(tx: &mut PgConnection, event: &Received) -> sqlx::Resul
     )
     .fetch_all(tx)
     .await?;
+    let (topic, count) = (event.topic.suffix(), superseded.len() as u64);
+    after.add(move || counter!(SUPERSEDED, "topic" => topic).increment(count));
     for parked in superseded {
-        metrics::counter!("parked_events_superseded_total", "topic" => event.topic.suffix()).increment(1);
         tracing::warn!(
             topic = %event.topic,
             partition = event.partition,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use sqlx::PgConnection;
 
-use crate::delivery::{EventHandler, HandlerError, Outcome};
+use crate::delivery::{AfterCommit, EventHandler, HandlerError, Outcome};
 use crate::envelope::Envelope;
 use crate::event::Event;
 
@@ -47,6 +47,7 @@ impl EventHandler for Recorder {
         tx: &mut PgConnection,
         envelope: &Envelope,
         _event: Event,
+        _after: &mut AfterCommit,
     ) -> Result<Outcome, HandlerError> {
         let write = || {
             sqlx::query("INSERT INTO effect (key, sequence, ce_id) VALUES ($1, $2, $3)")
