@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgMatches, Args, Command, Subcommand};
+use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 
 use crate::{Service, Validate};
 
@@ -14,13 +14,25 @@ pub enum Parsed<C, S> {
     Serve(C),
     /// To carry out a command of the service's own, with these settings.
     Command(C, S),
+    /// To ask the process that serves with these settings whether it is ready.
+    HealthCheck(C),
     /// To be told this: `--help` or `--version`.
     Answer(String),
 }
 
+/// The commands of a command line: those of every service, and the service's own.
+#[derive(Subcommand)]
+enum Commands<S: Subcommand> {
+    /// Asks the service that runs with these settings for /readyz; exits with 0 when it is ready, else with 1
+    #[command(name = "healthcheck")]
+    HealthCheck,
+    #[command(flatten)]
+    Own(S),
+}
+
 /// The command line of a service: all its settings, each with help, default and environment variable, and its commands.
 pub fn command<C: Args, S: Subcommand>(service: &Service) -> Command {
-    S::augment_subcommands(C::augment_args(Command::new(service.name)))
+    Commands::<S>::augment_subcommands(C::augment_args(Command::new(service.name)))
         .about(service.about)
         .long_about(None)
         .version(env!("CARGO_PKG_VERSION"))
@@ -51,7 +63,8 @@ where
             config.validate()?;
             Ok(match subcommand {
                 None => Parsed::Serve(config),
-                Some(subcommand) => Parsed::Command(config, subcommand),
+                Some(Commands::HealthCheck) => Parsed::HealthCheck(config),
+                Some(Commands::Own(own)) => Parsed::Command(config, own),
             })
         }
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
@@ -64,8 +77,10 @@ where
     }
 }
 
-fn from_matches<C: Args, S: Subcommand>(matches: &ArgMatches) -> Result<(C, Option<S>), clap::Error> {
-    let subcommand = matches.subcommand_name().map(|_| S::from_arg_matches(matches)).transpose()?;
+fn from_matches<C: Args, S: Subcommand>(
+    matches: &ArgMatches,
+) -> Result<(C, Option<Commands<S>>), clap::Error> {
+    let subcommand = matches.subcommand_name().map(|_| Commands::from_arg_matches(matches)).transpose()?;
     Ok((C::from_arg_matches(matches)?, subcommand))
 }
 
@@ -177,6 +192,7 @@ mod tests {
             parsed(&[URL, "choose", "this"]),
             Ok(Parsed::Command(_, Tool::Choose(Choice::This)))
         ));
+        assert!(matches!(parsed(&[URL, "healthcheck"]), Ok(Parsed::HealthCheck(_))));
         let wrong =
             [&["count", "7"][..], &[URL, "count", "300"], &[URL, "count"], &[URL, "choose"], &[URL, "x"]];
         for args in wrong {

@@ -12,6 +12,7 @@ mod descriptors;
 pub mod error;
 pub mod extract;
 pub mod hal;
+mod health_check;
 pub mod http;
 pub mod idempotency;
 mod language;

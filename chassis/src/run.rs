@@ -14,7 +14,8 @@ use crate::error::chain;
 use crate::http::{ServerState, Servers, listener};
 use crate::shutdown::{Signals, shut_down};
 use crate::{
-    App, Lifecycle, Runtime, Service, Settings, Supervisor, Validate, db, descriptors, metrics, telemetry,
+    App, Lifecycle, Runtime, Service, Settings, Supervisor, Validate, db, descriptors, health_check, metrics,
+    telemetry,
 };
 
 /// Runs a service: the whole of its `main`. Serves until the process has been told to stop or cannot go on, or carries
@@ -47,6 +48,7 @@ where
                 code
             })
         }
+        Ok(Parsed::HealthCheck(config)) => health_check::run(&service, config.as_ref()),
         Ok(Parsed::Answer(text)) => {
             // Nobody is left to be told when standard output is closed.
             let _ = write!(std::io::stdout(), "{text}");

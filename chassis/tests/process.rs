@@ -92,6 +92,34 @@ async fn it_carries_out_a_command_instead_of_serving() {
 }
 
 #[tokio::test]
+async fn its_own_program_tells_whether_it_is_ready() {
+    let postgres = postgres().await;
+    let hello = Hello::start_ready(&postgres.admin_url(), &[]).await;
+    let url = format!("--database-url={}", postgres.admin_url());
+    let health = || async {
+        // As in a container, where it listens on every address.
+        let listen = format!("--internal-listen=0.0.0.0:{}", hello.internal.port());
+        let url = url.clone();
+        let checked =
+            tokio::task::spawn_blocking(move || run(&[&url, &listen, "healthcheck"])).await.unwrap();
+        (checked.status.code(), String::from_utf8(checked.stderr).unwrap())
+    };
+    assert_eq!(health().await, (Some(0), String::new()));
+
+    postgres.stop().await;
+    hello.until_status("/readyz", 503).await;
+    let (code, line) = health().await;
+    assert_eq!(code, Some(1));
+    assert!(line.contains("/readyz: HTTP/1.1 503") && line.lines().count() == 1, "{line}");
+
+    hello.process.signal(Signal::SIGKILL);
+    hello.exit_code().await;
+    let (code, line) = health().await;
+    assert_eq!(code, Some(1));
+    assert!(line.contains("refused") && line.lines().count() == 1, "{line}");
+}
+
+#[tokio::test]
 async fn it_is_alive_while_postgres_is_down_and_starts_when_it_is_there() {
     let postgres = postgres().await;
     postgres.stop().await;
