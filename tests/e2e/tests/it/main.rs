@@ -7,6 +7,7 @@ mod crashes;
 mod erasure;
 mod faults;
 mod memberships;
+mod metrics;
 mod notifications;
 mod openapi;
 mod outages;
