@@ -24,6 +24,20 @@ async fn it_goes_on_serving_while_it_drains() {
 }
 
 #[tokio::test]
+async fn connections_that_are_kept_are_given_up_while_it_drains() {
+    let postgres = postgres().await;
+    let hello = Hello::start_ready(&postgres.admin_url(), &["--drain-ms=600000"]).await;
+    let mut kept = Client::connect(hello.public).await;
+
+    hello.process.signal(Signal::SIGTERM);
+    hello.until_status("/readyz", 503).await;
+    kept.send("GET /greetings HTTP/1.1\r\nhost: test\r\n\r\n").await;
+
+    let answer = kept.answer().await;
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+}
+
+#[tokio::test]
 async fn requests_in_flight_are_finished_before_it_ends() {
     let postgres = postgres().await;
     let patient = ["--drain-ms=100", "--shutdown-grace-ms=60000", "--request-timeout-ms=60000"];

@@ -8,8 +8,8 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, StatusCode, Uri};
+use http::header::{CONNECTION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use tracing::Instrument;
 
 use super::OPERATIONAL_ROUTES;
@@ -31,6 +31,7 @@ pub(super) async fn edge(State(server): State<Arc<ServerState>>, request: Reques
 
     let is_open = server.lifecycle.is_started()
         || route.as_ref().is_some_and(|route| OPERATIONAL_ROUTES.contains(&route.as_str()));
+    let lifecycle = server.lifecycle.clone();
     let response = if is_open {
         let timeout = server.limits.request_timeout;
         let mut request = drained(request, server.limits.body_timeout);
@@ -48,6 +49,10 @@ pub(super) async fn edge(State(server): State<Arc<ServerState>>, request: Reques
 
     let mut response = as_problem(response, &uri);
     request_id::write(&request_id, response.headers_mut());
+    if lifecycle.is_draining() {
+        // Whoever keeps this connection would never reach another replica, and lose it when this one ends.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     observation.end(response.status());
     response
 }
