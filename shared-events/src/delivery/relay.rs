@@ -94,6 +94,7 @@ impl Relay {
     ) -> Result<(), DeliveryError> {
         loop {
             let next_pass = tokio::time::Instant::now() + PACE;
+            let is_last_pass = token.is_cancelled();
             let rows = lock.oldest(BATCH, &self.broker.source()).await?;
             if !rows.is_empty() {
                 let delivered = tokio::select! {
@@ -101,12 +102,16 @@ impl Relay {
                     error = lock.lost() => return Err(error),
                 };
                 lock.delete(&delivered).await?;
+                // What others still write is for the next replica.
+                if is_last_pass && rows.len() < BATCH {
+                    return Ok(());
+                }
                 if (2..BATCH).contains(&rows.len()) {
                     token.run_until_cancelled(tokio::time::sleep_until(next_pass)).await;
                 }
                 continue;
             }
-            if token.is_cancelled() {
+            if is_last_pass {
                 return Ok(());
             }
             tokio::select! {
