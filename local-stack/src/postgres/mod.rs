@@ -177,7 +177,10 @@ impl Postgres {
             // The text of a failing statement may hold personal data.
             ("log_min_error_statement", "panic".to_owned()),
         ];
-        if !self.durable {
+        if self.durable {
+            settings.push(("shared_buffers", "512MB".to_owned()));
+            settings.push(("max_wal_size", "4GB".to_owned()));
+        } else {
             for off in ["fsync", "full_page_writes"] {
                 settings.push((off, "off".to_owned()));
             }

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use local_stack::stack::Stack;
 use sqlx::PgPool;
 
+use crate::counter::counter;
 use crate::process;
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -40,20 +40,10 @@ pub async fn work_off(stack: &Stack, messages: u32) -> anyhow::Result<WorkedOff>
     while sent < u64::from(messages) {
         tokio::time::sleep(LOOK_EVERY).await;
         let (before, since) = (sent, looked);
-        (sent, looked) = (attempted(&service.internal_url()).await?, Instant::now());
+        (sent, looked) =
+            (counter(service, "messages_attempted_total", "outcome=\"sent\"").await?, Instant::now());
         rates.push((sent - before) as f64 / (looked - since).as_secs_f64());
         memory = memory.max(process::resident_bytes(service)?);
     }
     Ok(WorkedOff { messages, time: start.elapsed(), rates, memory })
-}
-
-/// How many messages the service has sent since its start.
-async fn attempted(url: &str) -> anyhow::Result<u64> {
-    let metrics = reqwest::get(format!("{url}/metrics")).await?.text().await?;
-    let lines = metrics.lines().filter(|line| line.starts_with("messages_attempted_total{"));
-    let counts = lines.filter(|line| line.contains("outcome=\"sent\"")).map(|line| {
-        let count = line.rsplit(' ').next().context("no value")?;
-        Ok(count.parse::<u64>()?)
-    });
-    counts.sum()
 }

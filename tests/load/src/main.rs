@@ -2,6 +2,7 @@
 
 mod backlog;
 mod books;
+mod counter;
 mod expiry;
 mod pipeline;
 mod process;
