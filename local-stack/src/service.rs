@@ -97,14 +97,18 @@ impl ServiceProcess {
     /// Waits until it has been given partitions to read.
     pub async fn wait_until_consuming(&self) -> anyhow::Result<()> {
         let consuming = || async {
-            let metrics =
-                self.client.get(format!("{}/metrics", self.internal_url())).send().await?.text().await?;
-            let assigned = metrics.lines().find_map(|line| line.strip_prefix("consumer_partitions_assigned"));
-            let has_some = assigned.is_some_and(|rest| !rest.ends_with(" 0"));
-            anyhow::ensure!(has_some, "no partition is assigned");
+            anyhow::ensure!(self.partitions_assigned().await? > 0, "no partition is assigned");
             Ok(())
         };
         self.wait_for("consuming", consuming).await
+    }
+
+    /// How many partitions it has been given to read.
+    pub async fn partitions_assigned(&self) -> anyhow::Result<u64> {
+        let metrics =
+            self.client.get(format!("{}/metrics", self.internal_url())).send().await?.text().await?;
+        let assigned = metrics.lines().find_map(|line| line.strip_prefix("consumer_partitions_assigned "));
+        assigned.map_or(Ok(0), |count| count.parse().context("not a number of partitions"))
     }
 
     async fn wait_for<F>(&self, what: &str, condition: impl FnMut() -> F) -> anyhow::Result<()>

@@ -44,7 +44,8 @@ impl Ports {
         Ok([Self::one()?, Self::one()?, Self::one()?, Self::one()?])
     }
 
-    fn one() -> anyhow::Result<Self> {
+    /// Free ports for one service.
+    pub fn one() -> anyhow::Result<Self> {
         Ok(Self { public: free_port()?, internal: free_port()? })
     }
 }
@@ -133,11 +134,11 @@ impl Services {
         Ok(services)
     }
 
-    /// Starts one more process of a service, on free ports; its log is `<service>-<number>.log` beside the others.
-    pub fn spawn_replica(&self, name: &str) -> anyhow::Result<ServiceProcess> {
+    /// Starts one more process of a service; its log is `<service>-<number>.log` beside the others.
+    pub fn spawn_replica(&self, name: &str, ports: Ports) -> anyhow::Result<ServiceProcess> {
         let number = self.replicas.fetch_add(1, Ordering::Relaxed) + 1;
         let log = self.log_dir.join(format!("{name}-{number}.log"));
-        ServiceProcess::spawn(self.options.service(name, Ports::one()?, self.point_internal, log))
+        ServiceProcess::spawn(self.options.service(name, ports, self.point_internal, log))
     }
 
     /// Waits until every service is ready.

@@ -48,6 +48,14 @@ pub struct Seen {
     pub latency: Duration,
 }
 
+impl Seen {
+    /// Whether there was an answer, and one that does not blame the service.
+    #[must_use]
+    pub fn is_served(&self) -> bool {
+        self.answer.as_ref().is_some_and(|answer| !answer.status.is_server_error())
+    }
+}
+
 /// Everything that was sent and seen.
 #[derive(Clone, Debug, Default)]
 pub struct Log {

@@ -113,7 +113,12 @@ impl World {
 
     /// Starts one more process of a service, on ports of its own, and waits until it is ready.
     pub async fn start_replica(&self, name: &str) -> ServiceProcess {
-        let replica = self.services.spawn_replica(name).expect("a replica starts");
+        self.start_replica_on(name, Ports::one().expect("free ports")).await
+    }
+
+    /// As [`World::start_replica`], on these ports.
+    pub async fn start_replica_on(&self, name: &str, ports: Ports) -> ServiceProcess {
+        let replica = self.services.spawn_replica(name, ports).expect("a replica starts");
         replica.wait_ready().await.expect("the replica is ready");
         replica
     }
@@ -171,6 +176,19 @@ impl World {
     pub async fn violations(&self, sent: &[Sent]) -> Vec<String> {
         let mut connection = self.pool.acquire().await.expect("a connection");
         books::violations(&mut connection, sent).await
+    }
+
+    /// Waits until all is quiet and nothing is wrong with the books.
+    ///
+    /// # Panics
+    /// When something still is after a minute, with what it is.
+    pub async fn assert_books_are_right(&self, sent: &[Sent]) {
+        self.quiet().await;
+        eventually("the books are right", || async {
+            let wrong = self.violations(sent).await;
+            if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+        })
+        .await;
     }
 
     /// As [`World::violations`], after a statement that is rolled back again.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use e2e::{Client, Fate, Load, Log, SERVICES, Sent, World, WorldOptions, block_on, eventually, noticed_soon};
+use e2e::{Client, Fate, Load, SERVICES, Sent, World, WorldOptions, block_on, noticed_soon};
 use local_stack::kafka::{Kafka, KafkaOptions};
 use local_stack::postgres::{Postgres, PostgresOptions};
 use local_stack::service::ServiceProcess;
@@ -15,15 +15,6 @@ fn outage() -> Duration {
 
 async fn pass(duration: Duration) {
     tokio::time::sleep(duration).await;
-}
-
-async fn assert_books_are_right(world: &World, record: &Log) {
-    world.quiet().await;
-    eventually("the books are right", || async {
-        let wrong = world.violations(&record.sent).await;
-        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
-    })
-    .await;
 }
 
 fn assert_all_run(world: &World, pids: &[Option<u32>]) {
@@ -92,7 +83,7 @@ fn the_broker_is_killed_during_load_and_joining_goes_on() {
             record.count("GET /members", Some(200)),
             record.seen.iter().filter(|seen| seen.what == "GET /members").count()
         );
-        assert_books_are_right(&world, &record).await;
+        world.assert_books_are_right(&record.sent).await;
         assert_all_run(&world, &pids);
         world.stop().await;
     });
@@ -125,7 +116,7 @@ fn postgres_stops_and_is_killed_during_load_and_all_recovers_without_help() {
             let is_clear = is_try_again_later(seen) || matches!(status, Some(200..=499));
             assert!(is_clear && seen.latency < Duration::from_secs(30), "{seen:?}");
         }
-        assert_books_are_right(&world, &record).await;
+        world.assert_books_are_right(&record.sent).await;
         assert_all_run(&world, &pids);
         world.stop().await;
     });
@@ -162,7 +153,7 @@ fn of_two_replicas_each_one_is_killed_over_and_over() {
         let record = load.stop().await;
 
         assert!(record.count("POST /members", Some(201)) > 20);
-        assert_books_are_right(&world, &record).await;
+        world.assert_books_are_right(&record.sent).await;
         for replica in seconds {
             let exit = replica.terminate(Duration::from_secs(60)).await;
             assert!(exit.is_some_and(|exit| exit.success()), "{exit:?}");
