@@ -1,1 +1,4 @@
 //! Helpers for the checks of what the project is deployed with.
+
+pub mod kustomize;
+pub mod settings;

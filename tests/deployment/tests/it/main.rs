@@ -1,3 +1,9 @@
 //! What the project is deployed with, checked without a cluster or a container engine.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy takes the helpers of integration tests for production code"
+)]
 
+mod kubernetes;
 mod observability;
