@@ -5,5 +5,6 @@
     reason = "clippy takes the helpers of integration tests for production code"
 )]
 
+mod compose;
 mod kubernetes;
 mod observability;
