@@ -22,3 +22,17 @@ pub async fn write(pool: &PgPool, accounts: i64, earnings_each: u32) -> sqlx::Re
     sqlx::raw_sql(AssertSqlSafe(books)).execute(pool).await?;
     Ok(())
 }
+
+/// Gives the accounts that were written their members and their pages.
+pub async fn write_members(pool: &PgPool) -> sqlx::Result<()> {
+    let members = "
+        INSERT INTO member.member (member_id, membership_id, phone_no, nickname, status, version, joined_at)
+        SELECT member_id, membership_id, '010' || lpad(member_id::text, 8, '0'), 'bench', 'NORMAL', 1, now() FROM point.account;
+        INSERT INTO mypage.page (member_id, member_membership_id, member_version, phone_no, nickname, member_status,
+                                 point_membership_id, point_version, remain_point)
+        SELECT member_id, membership_id, 1, phone_no, nickname, status, membership_id, account.version, balance
+        FROM point.account JOIN member.member USING (member_id, membership_id);
+        ANALYZE member.member; ANALYZE mypage.page";
+    sqlx::raw_sql(members).execute(pool).await?;
+    Ok(())
+}

@@ -51,7 +51,9 @@ pub async fn expire(stack: &Stack, accounts: u32, lots_each: u32) -> anyhow::Res
     let start = Instant::now();
     let done = async {
         // Not counted yet while the service starts.
-        while counter(service, "accounts_expired_total", "").await.unwrap_or(0) < u64::from(accounts) {
+        while counter(service, "point_transactions_total", "type=\"EXPIRE\"").await.unwrap_or(0)
+            < u64::from(accounts)
+        {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };

@@ -4,10 +4,14 @@ mod backlog;
 mod books;
 mod counter;
 mod expiry;
+mod oha;
 mod pipeline;
 mod process;
+mod rates;
 mod reconcile;
 mod report;
+
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, value_parser};
 use local_stack::postgres::PostgresOptions;
@@ -41,6 +45,15 @@ enum Benchmark {
         #[arg(long, default_value_t = 4, value_parser = value_parser!(u32).range(1..=100))]
         lots_each: u32,
     },
+    /// How many requests the services answer at most, how fast they answer half as many, and what that costs
+    Rates {
+        /// Of how many members there are books; a power of ten
+        #[arg(long, default_value_t = 100_000, value_parser = value_parser!(u32).range(10..=1_000_000))]
+        members: u32,
+        /// How long each measurement takes, in seconds
+        #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(1..=3_600))]
+        seconds: u32,
+    },
     /// How fast, and in how much memory, `point reconcile` compares large books
     Reconcile {
         /// How many accounts there are
@@ -66,6 +79,7 @@ async fn main() -> anyhow::Result<()> {
     match Arguments::parse().benchmark.unwrap_or(Benchmark::Pipeline { samples: 500 }) {
         Benchmark::Pipeline { samples } => pipeline(samples).await,
         Benchmark::Expiry { accounts, lots_each } => expire(accounts, lots_each).await,
+        Benchmark::Rates { members, seconds } => rates(members, seconds).await,
         Benchmark::Reconcile { accounts, entries_each } => reconcile(accounts, entries_each).await,
         Benchmark::Sms { messages, latency_ms } => sms(messages, latency_ms).await,
     }
@@ -124,6 +138,18 @@ async fn expire(accounts: u32, lots_each: u32) -> anyhow::Result<()> {
     report.latency("PATCH /points while nothing expires", &expired.before);
     report.latency("PATCH /points while lots expire", &expired.during);
     report.expiry(&expired);
+    report.print();
+    Ok(())
+}
+
+async fn rates(members: u32, seconds: u32) -> anyhow::Result<()> {
+    let stack = durable_stack(Vec::new()).await?;
+    let measured = rates::measure(&stack, members, Duration::from_secs(seconds.into())).await?;
+    stack.stop().await;
+    let mut report = Report::default();
+    for one in &measured {
+        report.rate(one);
+    }
     report.print();
     Ok(())
 }

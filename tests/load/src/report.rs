@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::backlog::WorkedOff;
 use crate::expiry::Expired;
 use crate::pipeline::Latencies;
+use crate::rates::Measured;
 use crate::reconcile::Reconciled;
 
 /// Collects rows and prints them as Markdown, so that they can be pasted into a document.
@@ -16,6 +17,8 @@ pub struct Report {
     backlogs: Vec<String>,
     expiries: Vec<String>,
     reconciled: Vec<String>,
+    rates: Vec<String>,
+    costs: Vec<String>,
 }
 
 impl Report {
@@ -71,6 +74,30 @@ impl Report {
         self.reconciled.push(format!("| {entries} | {accounts} | {seconds:.1} s | {mebibytes} MiB |"));
     }
 
+    /// A row of how many requests are answered and how fast, and one of what they cost.
+    pub fn rate(&mut self, measured: &Measured) {
+        let Measured { what, most, half, cpu, caught_up } = measured;
+        let ms = |percentile| {
+            half.milliseconds(percentile).map_or_else(|| "–".to_owned(), |ms| format!("{ms:.1}"))
+        };
+        let behind =
+            caught_up.map_or_else(|| "–".to_owned(), |behind| format!("{:.1} s", behind.as_secs_f64()));
+        self.rates.push(format!(
+            "| {what} | {:.0} | {:.0} | {} | {} | {} | {} | {} | {behind} |",
+            most.rate(),
+            half.rate(),
+            ms("p50"),
+            ms("p95"),
+            ms("p99"),
+            ms("p99.9"),
+            most.failed() + half.failed(),
+        ));
+        let each = cpu.iter().map(|(_, time)| {
+            format!("{:.0}", time.as_secs_f64() * 1_000_000.0 / most.served().max(1) as f64)
+        });
+        self.costs.push(format!("| {what} | {} |", each.collect::<Vec<_>>().join(" | ")));
+    }
+
     /// Prints what was collected.
     pub fn print(&self) {
         println!("\n{}", machine());
@@ -81,6 +108,16 @@ impl Report {
             ),
             ("| service | what | figure |\n|---|---|---|", &self.processes),
             ("| due lots | accounts | time | lots a second |\n|---|---|---|---|", &self.expiries),
+            (
+                "| request | most a second | half of it | p50 | p95 | p99 | p99.9 ms | refused or failed | caught up after |\n\
+                 |---|---|---|---|---|---|---|---|---|",
+                &self.rates,
+            ),
+            (
+                "| microseconds of CPU a request | member | message | point | mypage | Postgres | Kafka |\n\
+                 |---|---|---|---|---|---|---|",
+                &self.costs,
+            ),
             ("| entries | accounts | time | most memory |\n|---|---|---|---|", &self.reconciled),
             (
                 "| messages | gateway | time | a second | slowest 5 s | fastest 5 s | most memory |\n\
