@@ -21,14 +21,15 @@ WHERE :all
    OR status = 'READY' AND NOT EXISTS (SELECT FROM message.message
                                        WHERE message.membership_id = member.membership_id AND kind = 'WELCOME');
 
--- How the welcome of READY members ended.
+-- How a welcome ended that member has not heard of.
 INSERT INTO message.outbox (ce_id, type, topic, key, sequence, membership_id, payload, actor)
 SELECT gen_random_uuid(), CASE message.status WHEN 'SENT' THEN 'MessageSent' ELSE 'MessageFailed' END, 'message',
        member_id::text, message.version, membership_id,
        jsonb_build_object('messageId', message_id, 'memberId', member_id, 'membershipId', membership_id, 'kind', kind,
                           'sentAt', finished_at, 'failedAt', finished_at, 'reason', coalesce(reason, '')), 'operator'
 FROM message.message JOIN member.member USING (member_id, membership_id)
-WHERE kind = 'WELCOME' AND message.status IN ('SENT', 'FAILED') AND member.status = 'READY';
+WHERE kind = 'WELCOME'
+  AND (member.status, message.status) IN (('READY', 'SENT'), ('READY', 'FAILED'), ('ABNORMAL', 'SENT'));
 
 \echo Withdrawals that wait for the event of their forfeiture. Repeat DELETE /members/{memberId} for each of these:
 SELECT member_id FROM member.member JOIN point.account USING (member_id, membership_id) WHERE closed_at IS NOT NULL;

@@ -43,9 +43,14 @@ impl Cluster {
         &self.data_dir
     }
 
+    /// Where one of Postgres's programs is.
+    pub(super) fn program(&self, name: &str) -> PathBuf {
+        self.binaries.join(name)
+    }
+
     /// One of Postgres's programs, as the right user.
     pub(super) fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.binaries.join(program));
+        let mut command = Command::new(self.program(program));
         command.current_dir("/");
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("PG")) {

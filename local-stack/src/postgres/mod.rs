@@ -94,6 +94,11 @@ impl Postgres {
         format!("postgres://postgres@{}:{}/postgres", self.host(), self.port)
     }
 
+    /// Where one of Postgres's programs is, such as `psql`, of the same version as the server.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.cluster.program(name)
+    }
+
     /// The server's log file.
     pub fn log_path(&self) -> &Path {
         &self.log

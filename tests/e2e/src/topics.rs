@@ -6,9 +6,9 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, Headers, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, Header, Headers, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
@@ -87,8 +87,49 @@ impl Topics {
 
     /// All records that are on a topic now, partition by partition.
     pub async fn read(&self, suffix: &str) -> Vec<Record> {
+        self.read_as(suffix, |message| Record {
+            topic: message.topic().to_owned(),
+            key: message.key().unwrap_or_default().to_vec(),
+            payload: message.payload().unwrap_or_default().to_vec(),
+            headers: message.headers().map_or_else(OwnedHeaders::new, |headers| headers.detach()),
+        })
+        .await
+    }
+
+    /// What `kafka-console-consumer.sh` prints of a topic's records since a time, in milliseconds, when it is told to print
+    /// timestamps, headers and keys.
+    pub async fn print_since(&self, suffix: &str, since: i64) -> String {
+        let lines = self.read_as(suffix, move |message| {
+            let published = message.timestamp().to_millis().filter(|published| *published >= since)?;
+            let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or(b"null")).into_owned();
+            let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+            let headers: Vec<String> =
+                headers.map(|header| format!("{}:{}", header.key, text(header.value))).collect();
+            let (headers, key, value) = (headers.join(","), text(message.key()), text(message.payload()));
+            Some(format!("CreateTime:{published}\t{headers}\t{key}\t{value}\n"))
+        });
+        lines.await.into_iter().flatten().collect()
+    }
+
+    async fn read_as<T: Send + 'static>(
+        &self,
+        suffix: &str,
+        taken: impl Fn(&BorrowedMessage<'_>) -> T + Send + 'static,
+    ) -> Vec<T> {
         let (config, topic) = (self.config(), self.name(suffix));
-        tokio::task::spawn_blocking(move || read(config, &topic)).await.expect("the reader does not panic")
+        let read = tokio::task::spawn_blocking(move || read(config, &topic, taken));
+        read.await.expect("the reader does not panic")
+    }
+
+    /// Puts a group, which nobody is in, to the end of these topics.
+    pub async fn put_to_end(&self, group: &str, suffixes: &[&str]) {
+        let mut config = self.config();
+        config.set("group.id", group);
+        let topics: Vec<String> = suffixes.iter().map(|suffix| self.name(suffix)).collect();
+        let put = tokio::task::spawn_blocking(move || {
+            topics.iter().try_for_each(|topic| put_to_end(&config, topic))
+        });
+        put.await.expect("no panic").expect("the offsets are committed");
     }
 
     /// Appends records to their topics, in order, with the partitioner of the services.
@@ -162,7 +203,17 @@ fn lag(config: &ClientConfig, topic: &str) -> anyhow::Result<i64> {
     Ok(lag)
 }
 
-fn read(mut config: ClientConfig, topic: &str) -> Vec<Record> {
+fn put_to_end(config: &ClientConfig, topic: &str) -> anyhow::Result<()> {
+    let consumer: BaseConsumer = config.create()?;
+    let ends = partitions(&consumer, topic)?;
+    for mut element in ends.elements() {
+        let (_, high) = consumer.fetch_watermarks(topic, element.partition(), TIMEOUT)?;
+        element.set_offset(Offset::Offset(high))?;
+    }
+    Ok(consumer.commit(&ends, CommitMode::Sync)?)
+}
+
+fn read<T>(mut config: ClientConfig, topic: &str, taken: impl Fn(&BorrowedMessage<'_>) -> T) -> Vec<T> {
     config.set("group.id", "nobody").set("enable.auto.commit", "false").set("enable.partition.eof", "true");
     let consumer: BaseConsumer = config.create().expect("a consumer");
     let mut assignment = partitions(&consumer, topic).expect("the partitions");
@@ -176,13 +227,7 @@ fn read(mut config: ClientConfig, topic: &str) -> Vec<Record> {
             unread.remove(&partition);
             continue;
         }
-        let message = polled.expect("a record");
-        records.push(Record {
-            topic: topic.to_owned(),
-            key: message.key().unwrap_or_default().to_vec(),
-            payload: message.payload().unwrap_or_default().to_vec(),
-            headers: message.headers().map_or_else(OwnedHeaders::new, |headers| headers.detach()),
-        });
+        records.push(taken(&polled.expect("a record")));
     }
     records
 }

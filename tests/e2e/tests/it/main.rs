@@ -17,6 +17,7 @@ mod reconcile;
 mod redeploy;
 mod relay;
 mod replay;
+mod restore;
 mod scaling;
 mod start;
 mod withdrawal_faults;

@@ -5,7 +5,8 @@ use std::process::Output;
 use e2e::{World, block_on};
 use serde_json::json;
 
-async fn reconcile(world: &World, further: &[&str]) -> (Option<i32>, String) {
+/// Compares the books with each other and with my page: the exit code, and what was said.
+pub(super) async fn reconcile(world: &World, further: &[&str]) -> (Option<i32>, String) {
     let mypage = world.service("mypage").url() + "/";
     let mut arguments = vec!["reconcile", "--mypage-url", &mypage, "--batch", "2"];
     arguments.extend(further);
