@@ -3,22 +3,22 @@
 -- versions of the members that they tell of above all that the log may have, and the sequences above all ids that were
 -- given out; and notes which texts were sent, so that none is sent twice.
 -- psql --set ON_ERROR_STOP=1 --single-transaction --file lift-versions.sql < lost.tsv, as a superuser. It works once: a
--- second time the table public.lost is there. Drop it when what was lost is done again: it has personal data.
+-- second time the table public.lost is there.
 
-CREATE TABLE public.lost (published text, headers text, key text, value text);
-\copy public.lost FROM pstdin WITH (FORMAT csv, DELIMITER E'\t', QUOTE E'\x01')
+CREATE TEMP TABLE line (published text, headers text, key text, value text);
+\copy line FROM pstdin WITH (FORMAT csv, DELIMITER E'\t', QUOTE E'\x01')
 
-CREATE TEMP VIEW lost_event AS
-SELECT key::bigint AS member_id, substring(headers FROM '(?:^|,)ce_type:([^,]*)') AS type,
-       substring(headers FROM '(?:^|,)ce_sequence:([0-9]+)')::bigint AS sequence, value
-FROM public.lost WHERE key ~ '^[1-9][0-9]{0,15}$';
+CREATE TABLE public.lost AS
+SELECT to_timestamp(substring(published FROM '[0-9]+')::bigint / 1000.0) AS published, key::bigint AS member_id,
+       substring(headers FROM '(?:^|,)ce_type:([^,]*)') AS type,
+       substring(headers FROM '(?:^|,)ce_sequence:([0-9]+)')::bigint AS sequence, value::jsonb AS event,
+       (value::jsonb ->> 'membershipId')::uuid AS membership_id
+FROM line WHERE key ~ '^[1-9][0-9]{0,15}$' AND headers ~ '(^|,)ce_type:';
 
 -- Each with the newest membership that began since then, if one did.
 CREATE TEMP TABLE lost_member AS
-SELECT member_id,
-       (array_agg((value::jsonb ->> 'membershipId')::uuid ORDER BY sequence DESC) FILTER (WHERE type = 'MemberJoined'))[1]
-           AS membership_id
-FROM lost_event GROUP BY member_id;
+SELECT member_id, (array_agg(membership_id ORDER BY sequence DESC) FILTER (WHERE type = 'MemberJoined'))[1] AS membership_id
+FROM public.lost GROUP BY member_id;
 
 UPDATE member.member SET version = version + 1000000 WHERE member_id IN (SELECT member_id FROM lost_member);
 
@@ -49,22 +49,18 @@ FROM unnest(ARRAY['member.member_id_seq', pg_get_serial_sequence('point.ledger_e
 -- Welcomes that were sent. publish-again.sql tells member.
 INSERT INTO message.message (message_id, member_id, membership_id, kind, phone_no, status, due_at, queued_at, finished_at, version)
 OVERRIDING SYSTEM VALUE
-SELECT DISTINCT ON (membership_id) (value::jsonb ->> 'messageId')::bigint, member_id, membership_id, 'WELCOME', phone_no,
-       'SENT', joined_at, joined_at, (value::jsonb ->> 'sentAt')::timestamptz, 1
-FROM lost_event JOIN member.member USING (member_id)
-WHERE type = 'MessageSent' AND value::jsonb ->> 'kind' = 'WELCOME'
-  AND value::jsonb ->> 'membershipId' = membership_id::text
-ORDER BY membership_id, sequence DESC
+SELECT DISTINCT ON (membership_id) (event ->> 'messageId')::bigint, member_id, membership_id, 'WELCOME', phone_no, 'SENT',
+       joined_at, joined_at, (event ->> 'sentAt')::timestamptz, 1
+FROM public.lost JOIN member.member USING (member_id, membership_id)
+WHERE type = 'MessageSent' AND event ->> 'kind' = 'WELCOME' ORDER BY membership_id, sequence DESC
 ON CONFLICT (membership_id, kind, occasion) DO UPDATE
 SET status = 'SENT', reason = NULL, claim = NULL, finished_at = excluded.finished_at, version = message.version + 1
 WHERE message.status IN ('QUEUED', 'FAILED');
 
 -- Expiries that members were told of.
 INSERT INTO point.expiry_notice (membership_id, expires_at, stage, noticed_at)
-SELECT membership_id, (value::jsonb ->> 'expiresAt')::timestamptz, value::jsonb ->> 'stage',
-       (value::jsonb ->> 'occurredAt')::timestamptz
-FROM lost_event JOIN point.account USING (member_id)
-WHERE type = 'PointsExpiring' AND value::jsonb ->> 'membershipId' = membership_id::text
+SELECT membership_id, (event ->> 'expiresAt')::timestamptz, event ->> 'stage', (event ->> 'occurredAt')::timestamptz
+FROM public.lost JOIN point.account USING (member_id, membership_id) WHERE type = 'PointsExpiring'
 ON CONFLICT DO NOTHING;
 
 -- Of the others the gateway is asked whether it has them, before they are sent.

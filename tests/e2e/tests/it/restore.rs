@@ -28,7 +28,7 @@ fn after_postgres_has_gone_back_in_time_its_books_my_page_and_the_log_agree_agai
         let provider = SmsProvider::start(Duration::ZERO).await;
         let mut world = World::start_with(WorldOptions { env: provider.env(), ..Default::default() }).await;
         let client = world.client.clone();
-        join_all([1, 2, 3, 4].map(|member_id| client.join_and_be_granted(member_id))).await;
+        join_all([1, 2, 3, 4, 8].map(|member_id| client.join_and_be_granted(member_id))).await;
         assert_eq!(earn_for_two_days(&client).await, 201);
         assert_eq!(client.withdraw(4).await.status, 204);
         world.quiet().await;
@@ -57,7 +57,9 @@ fn after_postgres_has_gone_back_in_time_its_books_my_page_and_the_log_agree_agai
         }
         join_all([5, 6].map(|member_id| until_normal(&client, member_id))).await;
         until_told(&provider, 1, 2).await;
-        assert_eq!(client.change_points(3, 5).await.status, 200);
+        for amount in [5, 6, 7] {
+            assert_eq!(client.change_points(3, amount).await.status, 200);
+        }
         do_what_is_lost(&client).await;
         world.quiet().await;
         let told = provider.accepted().len();
@@ -74,10 +76,11 @@ fn after_postgres_has_gone_back_in_time_its_books_my_page_and_the_log_agree_agai
             world.topics.put_to_end(&world.group(service), &TOPICS).await;
         }
         script(&world, "lift-versions.sql", &["--single-transaction"], &lost).await;
-        assert_eq!(script(&world, "publish-again.sql", &[], "").await, [0; 0]);
+        let hanging = script(&world, "publish-again.sql", &[], "").await;
+        assert_eq!(member_ids(&hanging), [0; 0]);
         world.restart_with(&[]).await;
         let client = world.client.clone();
-        join_all([1, 2, 3, 5, 6].map(|member_id| until_normal(&client, member_id))).await;
+        join_all([1, 2, 3, 5, 6, 8].map(|member_id| until_normal(&client, member_id))).await;
         for member_id in [4, 7] {
             client.until(&format!("/mypages/{member_id}"), 404, json!({})).await;
             assert_eq!(newest(&world, member_id).await, "MemberWithdrawn");
@@ -90,6 +93,9 @@ fn after_postgres_has_gone_back_in_time_its_books_my_page_and_the_log_agree_agai
         let accepted = provider.accepted();
         assert_eq!((accepted.len(), accepted.values().sum::<u32>() as usize), (told, told));
 
+        let mut lost: Vec<_> = script(&world, "list-lost.sql", &[], "").await.lines().map(command).collect();
+        lost.sort_unstable();
+        assert_eq!(lost, LOST);
         assert_eq!(earn_for_two_days(&client).await, 409, "it is not lost");
         do_what_is_lost(&client).await;
         // The shop of 3 does not come again. Point tells the log what is so.
@@ -104,15 +110,32 @@ fn after_postgres_has_gone_back_in_time_its_books_my_page_and_the_log_agree_agai
     });
 }
 
-/// Between the time that Postgres goes back to and now: one who uses points, one who joins, one who joins anew and one who
-/// withdraws.
+/// Between the time that Postgres goes back to and now: one who uses points, one who joins, one who joins anew, one who
+/// withdraws and one who withdraws and joins anew.
 async fn do_what_is_lost(client: &Client) {
-    join_all([7, 4].map(|member_id| client.join_and_be_granted(member_id))).await;
+    for member_id in [2, 8] {
+        assert_eq!(client.withdraw(member_id).await.status, 204);
+    }
+    join_all([7, 4, 8].map(|member_id| client.join_and_be_granted(member_id))).await;
     for (member_id, amount) in [(1, 500), (1, -100), (7, 9)] {
         assert_eq!(client.change_points(member_id, amount).await.status, 200);
     }
-    assert_eq!(client.withdraw(2).await.status, 204);
 }
+
+/// That, and what 3 earns.
+const LOST: [&str; 11] = [
+    "1 PointsEarned",
+    "1 PointsUsed",
+    "2 MemberWithdrawn",
+    "3 PointsEarned",
+    "3 PointsEarned",
+    "3 PointsEarned",
+    "4 MemberJoined",
+    "7 MemberJoined",
+    "7 PointsEarned",
+    "8 MemberJoined",
+    "8 MemberWithdrawn",
+];
 
 #[test]
 fn after_all_of_kafka_was_lost_nobody_waits_for_what_was_on_its_way() {
@@ -155,7 +178,7 @@ fn after_all_of_kafka_was_lost_nobody_waits_for_what_was_on_its_way() {
         world.restart_with(&[]).await;
         let client = world.client.clone();
         let hanging = script(&world, "publish-again.sql", &["--set", "all=true"], "").await;
-        assert_eq!(hanging, [2]);
+        assert_eq!(member_ids(&hanging), [2]);
         assert_eq!(client.withdraw(2).await.status, 204);
         join_all([1, 3, 4, 5].map(|member_id| until_normal(&client, member_id))).await;
         world.quiet().await;
@@ -284,15 +307,25 @@ async fn assert_differences(world: &World, count: usize) {
     assert!(said.contains(&format!("{count} differences")), "{said}");
 }
 
-/// Runs a file of `ops/postgres`, and returns the memberIds that it names.
-async fn script(world: &World, file: &str, further: &[&str], input: &str) -> Vec<i64> {
+/// A line of `list-lost.sql`, without when it was and the event.
+fn command(line: &str) -> String {
+    line.split('|').skip(1).take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// The memberIds among the lines that `publish-again.sql` prints.
+fn member_ids(printed: &str) -> Vec<i64> {
+    printed.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// Runs a file of `ops/postgres`, and returns what it prints.
+async fn script(world: &World, file: &str, further: &[&str], input: &str) -> String {
     let file = local_stack::project::root().join("ops/postgres").join(file).display().to_string();
     let url = url(world.prefix()).await;
     let mut arguments =
         vec!["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1"];
     arguments.extend(further);
     arguments.extend(["--file", &file, &url]);
-    run("psql", &arguments, input).await.lines().filter_map(|line| line.parse().ok()).collect()
+    run("psql", &arguments, input).await
 }
 
 /// The superuser's URL of a database.
