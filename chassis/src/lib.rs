@@ -11,6 +11,7 @@ pub mod db;
 mod descriptors;
 pub mod error;
 pub mod extract;
+pub mod group_commit;
 pub mod hal;
 mod health_check;
 pub mod http;
