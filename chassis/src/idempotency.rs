@@ -3,6 +3,8 @@
 //! A key counts for who asks, for the method and path, and for at least a day. What took effect is remembered in the
 //! transaction of the effect; what was refused or failed is not, since there is nothing that could happen twice.
 
+use std::collections::HashMap;
+use std::slice;
 use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -131,24 +133,11 @@ impl Once {
     /// # Errors
     /// [`OnceError`]
     pub async fn begin_in_tx(&self, tx: &mut PgConnection) -> Result<Option<String>, OnceError> {
-        let Some(Keyed { id, body_hash }) = &self.0 else { return Ok(None) };
-        let [a, b, c, d, e, f, g, h, ..] = *id;
-        let lock = i64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        let is_ours = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "is_ours!""#, lock)
-            .fetch_one(&mut *tx)
-            .await?;
+        let [is_ours] = try_lock_all_in_tx(tx, slice::from_ref(self)).await?[..] else { return Ok(None) };
         if !is_ours {
             return Err(OnceError::InProgress);
         }
-        let recorded =
-            sqlx::query!("SELECT body_hash, answer FROM idempotency_key WHERE id = $1", id.as_slice())
-                .fetch_optional(tx)
-                .await?;
-        match recorded {
-            Some(recorded) if recorded.body_hash != body_hash => Err(OnceError::OtherBody),
-            Some(recorded) => Ok(Some(recorded.answer)),
-            None => Ok(None),
-        }
+        recorded_all_in_tx(tx, slice::from_ref(self)).await?.pop().unwrap_or(Ok(None))
     }
 
     /// Remembers that the command takes effect with this transaction, and what gives the answer again: no personal data.
@@ -160,21 +149,91 @@ impl Once {
         tx: &mut PgConnection,
         answer: impl FnOnce() -> String,
     ) -> Result<(), OnceError> {
-        let Some(Keyed { id, body_hash }) = &self.0 else { return Ok(()) };
-        sqlx::query!(
-            "INSERT INTO idempotency_key (id, body_hash, answer) VALUES ($1, $2, $3)",
-            id.as_slice(),
-            body_hash.as_slice(),
-            answer(),
-        )
-        .execute(tx)
-        .await
-        .map_err(|error| match error.as_database_error() {
+        if !self.has_key() {
+            return Ok(());
+        }
+        record_all_in_tx(tx, &[(self, answer())]).await.map_err(|error| match error.as_database_error() {
             // Another request recorded it between our look and our lock.
             Some(database) if database.is_unique_violation() => OnceError::InProgress,
             _ => OnceError::Database(error),
-        })?;
-        Ok(())
+        })
+    }
+}
+
+/// Lets nobody else carry out any of these commands until the transaction ends. Says of each whether that was to be had at
+/// once: not while it is being carried out, and not for the second of two with the same key. What has no key is free.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn try_lock_all_in_tx(tx: &mut PgConnection, commands: &[Once]) -> sqlx::Result<Vec<bool>> {
+    let mut locks = HashMap::new();
+    for keyed in commands.iter().filter_map(|command| command.0.as_ref()) {
+        locks.insert(keyed.lock(), false);
+    }
+    if !locks.is_empty() {
+        let rows = sqlx::query!(
+            r#"SELECT lock AS "lock!", pg_try_advisory_xact_lock(lock) AS "is_ours!" FROM unnest($1::bigint[]) AS lock"#,
+            &locks.keys().copied().collect::<Vec<_>>()
+        );
+        locks.extend(rows.fetch_all(tx).await?.into_iter().map(|row| (row.lock, row.is_ours)));
+    }
+    let mut take = |keyed: &Keyed| locks.insert(keyed.lock(), false).unwrap_or_default();
+    Ok(commands.iter().map(|command| command.0.as_ref().is_none_or(&mut take)).collect())
+}
+
+/// What was recorded when each of these commands, whose keys are locked, took effect before.
+///
+/// # Errors
+/// When the statement fails. In the answer: [`OnceError::OtherBody`].
+pub async fn recorded_all_in_tx(
+    tx: &mut PgConnection,
+    commands: &[Once],
+) -> sqlx::Result<Vec<Result<Option<String>, OnceError>>> {
+    let keyed = || commands.iter().filter_map(|command| command.0.as_ref());
+    let mut recorded = HashMap::new();
+    if keyed().next().is_some() {
+        let rows = sqlx::query!(
+            "SELECT id, body_hash, answer FROM idempotency_key WHERE id = ANY ($1)",
+            &keyed().map(|keyed| keyed.id.to_vec()).collect::<Vec<_>>()
+        );
+        let rows = rows.fetch_all(tx).await?;
+        recorded.extend(rows.into_iter().map(|row| (row.id, (row.body_hash, row.answer))));
+    }
+    let before = |keyed: &Keyed| match recorded.get(keyed.id.as_slice()) {
+        Some((body_hash, _)) if *body_hash != keyed.body_hash => Err(OnceError::OtherBody),
+        Some((_, answer)) => Ok(Some(answer.clone())),
+        None => Ok(None),
+    };
+    Ok(commands.iter().map(|command| command.0.as_ref().map_or(Ok(None), before)).collect())
+}
+
+/// Remembers that each of these commands takes effect with this transaction, and what gives its answer again. What has no key
+/// is not remembered.
+///
+/// # Errors
+/// When the statement fails: also when one of them was recorded meanwhile.
+pub async fn record_all_in_tx(tx: &mut PgConnection, commands: &[(&Once, String)]) -> sqlx::Result<()> {
+    let keyed = commands.iter().filter_map(|(command, answer)| Some((command.0.as_ref()?, answer.as_str())));
+    let keyed: Vec<(&Keyed, &str)> = keyed.collect();
+    if keyed.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "INSERT INTO idempotency_key (id, body_hash, answer) SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::text[])",
+        &keyed.iter().map(|(keyed, _)| keyed.id.to_vec()).collect::<Vec<_>>(),
+        &keyed.iter().map(|(keyed, _)| keyed.body_hash.to_vec()).collect::<Vec<_>>(),
+        &keyed.iter().map(|(_, answer)| *answer).collect::<Vec<_>>() as &[&str],
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+impl Keyed {
+    /// The key of its lock.
+    fn lock(&self) -> i64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.id;
+        i64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 }
 

@@ -17,6 +17,7 @@ use crate::policy::Policies;
 use crate::reconcile::{ReconcileArgs, reconcile};
 use crate::usecase::expire_points::expire_forever;
 use crate::usecase::notify_expiry::notify_forever;
+use crate::usecase::transact::Transactor;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -36,7 +37,8 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     delivery.subscribe(&[Topic::Member], vec![relay.clone()], Policies { validity: terms.validity });
     start_expiry(&runtime, &relay);
     idempotency::start_purging(&runtime);
-    let state = State { pool: runtime.pool, relay, clock: now, terms, forfeit_delay };
+    let transactor = Transactor::new(runtime.pool.clone(), relay.clone(), terms);
+    let state = State { pool: runtime.pool, relay, clock: now, transactor, forfeit_delay };
     Ok(App {
         public: http::public(state.clone()),
         document: Some(http::document()),

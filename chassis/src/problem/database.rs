@@ -5,16 +5,22 @@ use crate::db::is_transient;
 use crate::error::chain;
 
 /// An outage of Postgres is 503 `try-again-later` and logged as a warning; anything else is our fault: 500.
-impl From<sqlx::Error> for Problem {
-    fn from(error: sqlx::Error) -> Self {
-        if !is_transient(&error) {
-            return Self::internal(&error);
+impl From<&sqlx::Error> for Problem {
+    fn from(error: &sqlx::Error) -> Self {
+        if !is_transient(error) {
+            return Self::internal(error);
         }
-        tracing::warn!(error = chain(&error), "Postgres cannot be used at the moment");
+        tracing::warn!(error = chain(error), "Postgres cannot be used at the moment");
         Self::try_again_later(
             "The database cannot be used at the moment. Please try again shortly.",
             RETRY_SHORTLY,
         )
+    }
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        Self::from(&error)
     }
 }
 

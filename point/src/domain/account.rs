@@ -216,8 +216,8 @@ impl Account {
         Some(Forfeiture { forfeited, booking })
     }
 
-    /// Takes in the ids that the lots of a booking got when it was stored.
-    pub fn add_stored(&mut self, new_lots: &[NewLot], lot_ids: &[LotId]) {
+    /// Takes in the lots of a booking, under their ids.
+    pub fn add_lots(&mut self, new_lots: &[NewLot], lot_ids: &[LotId]) {
         for (new, lot_id) in new_lots.iter().zip(lot_ids) {
             self.lots.give_back(LotChange {
                 lot_id: *lot_id,
@@ -298,7 +298,7 @@ mod tests {
     fn change(account: &mut Account, require_point: i64) -> Result<Booking, ChangeRefused> {
         let change = PointChange::from_require_point(require_point).unwrap();
         let booking = account.change(change, now(), NEVER)?;
-        account.add_stored(&booking.new_lots, &[100 + account.version]);
+        account.add_lots(&booking.new_lots, &[100 + account.version]);
         Ok(booking)
     }
 
@@ -328,7 +328,7 @@ mod tests {
                 assert_eq!(change(&mut account, require_point), Err(ChangeRefused::MemberNotNormal(status)));
             }
             let booking = account.adjust(PointChange::Earn(points(5)), now(), NEVER).unwrap();
-            account.add_stored(&booking.new_lots, &[1]);
+            account.add_lots(&booking.new_lots, &[1]);
             assert_eq!(account.adjust(PointChange::Use(points(5)), now(), NEVER).unwrap().amount, -5);
             assert!(account.adjust(PointChange::Use(points(1)), now(), NEVER).is_err());
         }
@@ -359,7 +359,7 @@ mod tests {
         let end = now() + TimeDelta::seconds(1);
         for (lot_id, expires_at) in [(1, end), (2, NEVER)] {
             let booking = account.change(PointChange::Earn(points(7)), now(), expires_at).unwrap();
-            account.add_stored(&booking.new_lots, &[lot_id]);
+            account.add_lots(&booking.new_lots, &[lot_id]);
         }
         assert_eq!((account.usable(now()), account.expire(now())), (14, None));
         assert_eq!(account.usable(end), 7);

@@ -194,7 +194,7 @@ mod tests {
         let mut account = Account::open(member_id, membership_id, MemberStatus::Normal, 1, 0);
         for lot_id in [10, 20, 30] {
             let booking = account.change(PointChange::Earn(points(100)), at(0), at(lot_id)).unwrap();
-            account.add_stored(&booking.new_lots, &[lot_id]);
+            account.add_lots(&booking.new_lots, &[lot_id]);
         }
         account
     }

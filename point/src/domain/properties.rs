@@ -125,7 +125,7 @@ impl Books {
         }
         let ids: Vec<LotId> = (self.next_lot..).take(booking.new_lots.len()).collect();
         self.next_lot += 10;
-        self.account.add_stored(&booking.new_lots, &ids);
+        self.account.add_lots(&booking.new_lots, &ids);
         for (lot_id, lot) in ids.iter().zip(&booking.new_lots) {
             self.lots.insert(*lot_id, (lot.amount.get(), lot.expires_at));
             self.replaced.extend(lot.replaces.map(|replaced| (*lot_id, replaced)));

@@ -12,10 +12,11 @@ use serde::Deserialize;
 use shared_events::MemberId;
 use utoipa::ToSchema;
 
-use super::State;
-use super::command::{Fields, Mode, TransactionBody, because, carry_out};
+use super::command::{Fields, Mode, TransactionBody, carry_out};
+use super::{State, provenance};
 use crate::domain::TransactionId;
-use crate::usecase::transact::Command;
+use crate::store::ledger::Remarks;
+use crate::usecase::transact::{Command, Request};
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -56,6 +57,15 @@ pub(super) async fn post(
     fields.remark("/reason", Some(&reason));
     fields.check()?;
     let command = Command::Cancel(transaction_id, amount);
-    carry_out(&state, &context, &base, because(member_id, command, &reason, mode.dry_run, &once, &conditions))
-        .await
+    let request = Request {
+        member_id,
+        command,
+        remarks: Remarks { reference: None, reason: Some(reason) },
+        is_dry_run: mode.dry_run,
+        once,
+        conditions,
+        provenance: provenance(&context),
+        now: (state.clock)(),
+    };
+    carry_out(&state, base, request).await
 }

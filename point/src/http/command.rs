@@ -1,20 +1,19 @@
 //! What the commands of a shop and an operator have in common: their fields, and the transaction they answer with.
 
 use axum::response::{IntoResponse, Response};
-use chassis::conditional::Conditions;
 use chassis::hal::{BaseUrl, Recorded, Resource};
-use chassis::idempotency::{self, Once};
-use chassis::{FieldError, Problem, RequestContext};
+use chassis::idempotency;
+use chassis::{FieldError, Problem};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared_events::MemberId;
 use utoipa::{IntoParams, ToSchema};
 
+use super::State;
 use super::error::not_transacted;
-use super::{State, provenance};
 use crate::domain::{LotId, Points, TransactionId};
-use crate::store::ledger::{Movement, Remarks, Transaction};
-use crate::usecase::transact::{Command, Done, Performed, Request, transact};
+use crate::store::ledger::{Movement, Transaction};
+use crate::usecase::transact::{Done, Performed, Request, TransactError};
 
 /// Longest receipt and reason, in characters.
 const LONGEST_REMARK: usize = 200;
@@ -87,21 +86,26 @@ pub(super) fn resource(
 }
 
 /// Carries out a command: 201 and the transaction, or 200 and what it would be.
-pub(super) async fn carry_out(
-    state: &State,
-    context: &RequestContext,
-    base: &BaseUrl,
-    request: Request<'_>,
-) -> Result<Response, Problem> {
-    let (now, provenance) = ((state.clock)(), provenance(context));
-    let answer = |done: &Done| {
-        let resource = resource(base, request.member_id, done.transaction.clone());
-        if request.is_dry_run { resource } else { resource.created() }
+pub(super) async fn carry_out(state: &State, base: BaseUrl, request: Request) -> Result<Response, Problem> {
+    let Request { member_id, is_dry_run, .. } = request;
+    let resource = move |done: &Done| {
+        let resource = resource(&base, member_id, done.transaction.clone());
+        if is_dry_run { resource } else { resource.created() }
     };
-    let record = |done: &Done| answer(done).record();
-    let performed = transact(&state.pool, &state.relay, &state.terms, request, &provenance, now, record);
-    Ok(match performed.await.map_err(not_transacted)? {
-        Performed::Now(done) => answer(&done).into_response(),
+    answer(state, request, resource, not_transacted).await
+}
+
+/// Carries out a command and answers with a resource made of what was done, or as was answered before.
+pub(super) async fn answer<T: Serialize>(
+    state: &State,
+    request: Request,
+    resource: impl Fn(&Done) -> Resource<T> + Clone + Send + Sync + 'static,
+    problem: impl FnOnce(TransactError) -> Problem,
+) -> Result<Response, Problem> {
+    let again = resource.clone();
+    let performed = state.transactor.transact(request, move |done| again(done).record()).await;
+    Ok(match performed.map_err(problem)? {
+        Performed::Now(done) => resource(&done).into_response(),
         Performed::Before(text) => idempotency::hit(Recorded::from_text(&text)?),
     })
 }
@@ -143,17 +147,4 @@ impl Fields {
     pub(super) fn check(self) -> Result<(), Problem> {
         if self.0.is_empty() { Ok(()) } else { Err(Problem::invalid_request(self.0)) }
     }
-}
-
-/// A request without anything said about it but this.
-pub(super) const fn because<'a>(
-    member_id: MemberId,
-    command: Command,
-    reason: &'a str,
-    is_dry_run: bool,
-    once: &'a Once,
-    conditions: &'a Conditions,
-) -> Request<'a> {
-    let remarks = Remarks { reference: None, reason: Some(reason) };
-    Request { member_id, command, remarks, is_dry_run, once, conditions }
 }

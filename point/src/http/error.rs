@@ -12,7 +12,6 @@ use super::points::member_status;
 use crate::domain::{
     Account, AccountState, CancelRefused, ChangeRefused, EntryType, Lots, PointChange, Points,
 };
-use crate::store::ledger::AppendError;
 use crate::usecase::forfeit_points::ForfeitError;
 use crate::usecase::transact::TransactError;
 
@@ -51,7 +50,7 @@ pub(super) fn not_transacted(error: TransactError) -> Problem {
         }
         TransactError::PreconditionFailed => PreconditionFailed.into(),
         TransactError::Once(error) => error.into(),
-        TransactError::Database(error) => error.into(),
+        TransactError::Database(error) => (&*error).into(),
     }
 }
 
@@ -162,10 +161,7 @@ impl From<ForfeitError> for Problem {
             ForfeitError::OtherMember => {
                 Self::conflict("membership-of-other-member", "The membership belongs to another member.")
             }
-            ForfeitError::Database(error) | ForfeitError::Append(AppendError::Database(error)) => {
-                error.into()
-            }
-            ForfeitError::Append(error @ AppendError::ReferenceTaken) => Self::internal(&error),
+            ForfeitError::Database(error) => error.into(),
         }
     }
 }

@@ -22,7 +22,7 @@ use utoipa_axum::routes;
 
 use crate::SERVICE;
 use crate::fault::Delay;
-use crate::usecase::transact::Terms;
+use crate::usecase::transact::Transactor;
 
 /// What the handlers need.
 #[derive(Clone, Debug)]
@@ -33,8 +33,8 @@ pub struct State {
     pub relay: Wake,
     /// What time it is.
     pub clock: fn() -> DateTime<Utc>,
-    /// The programme's terms.
-    pub terms: Terms,
+    /// Carries out commands.
+    pub transactor: Transactor,
     /// Slows forfeitures down, for drills.
     pub forfeit_delay: Option<Delay>,
 }

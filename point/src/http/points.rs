@@ -1,11 +1,11 @@
 //! `/points/{memberId}`: a member's balance.
 
 use axum::extract;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use chassis::conditional::Conditions;
 use chassis::extract::Path;
-use chassis::hal::{BaseUrl, Recorded, Resource};
-use chassis::idempotency::{self, Command as Keyed, Once};
+use chassis::hal::{BaseUrl, Resource};
+use chassis::idempotency::{Command as Keyed, Once};
 use chassis::wire::Integer;
 use chassis::{FieldError, Problem, RequestContext};
 use chrono::{DateTime, Utc};
@@ -14,12 +14,13 @@ use shared_events::MemberId;
 use shared_events::event::MemberStatus;
 use utoipa::ToSchema;
 
+use super::command::answer;
 use super::error::{account_not_found, not_patched};
 use super::{State, provenance};
 use crate::domain::{Account, AccountState, PointChange};
 use crate::store::ledger::Remarks;
 use crate::store::lots;
-use crate::usecase::transact::{Command, Done, EXPIRING_SOON, Performed, Request, etag, transact};
+use crate::usecase::transact::{Command, Done, EXPIRING_SOON, Request, etag};
 
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({ "memberId": 1, "memberStatus": "NORMAL", "remainPoint": 1_500, "requirePoint": 500 }))]
@@ -141,21 +142,16 @@ pub(super) async fn patch(
         Problem::invalid_request(vec![FieldError::new("/requirePoint", error.to_string())])
             .with_member("requirePoint", require_point)
     })?;
-    let command = Command::Change(change, None);
     let request = Request {
         member_id,
-        command,
+        command: Command::Change(change, None),
         remarks: Remarks::default(),
         is_dry_run: false,
-        once: &once,
-        conditions: &conditions,
+        once,
+        conditions,
+        provenance: provenance(&context),
+        now: (state.clock)(),
     };
-    let (now, provenance) = ((state.clock)(), provenance(&context));
-    let answer = |done: &Done| resource(&base, &done.account, Some(require_point.0));
-    let record = |done: &Done| answer(done).record();
-    let performed = transact(&state.pool, &state.relay, &state.terms, request, &provenance, now, record);
-    Ok(match performed.await.map_err(|error| not_patched(error, change))? {
-        Performed::Now(done) => answer(&done).into_response(),
-        Performed::Before(text) => idempotency::hit(Recorded::from_text(&text)?),
-    })
+    let resource = move |done: &Done| resource(&base, &done.account, Some(require_point.0));
+    answer(&state, request, resource, |error| not_patched(error, change)).await
 }

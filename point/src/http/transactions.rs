@@ -14,9 +14,9 @@ use shared_events::MemberId;
 use shared_events::time::in_micros;
 use utoipa::{IntoParams, ToSchema};
 
-use super::State;
 use super::command::{Fields, Mode, TransactionBody, carry_out, resource};
 use super::error::{account_not_found, transaction_not_found};
+use super::{State, provenance};
 use crate::domain::{EntryType, PointChange, TransactionId};
 use crate::store::accounts;
 use crate::store::ledger::{self, Filter, Remarks};
@@ -80,22 +80,17 @@ pub(super) async fn post(
         fields.wrong("/expiresAt", "only what is earned expires");
     }
     fields.check()?;
-    let remarks = Remarks { reference: Some(&new.reference), reason: new.reason.as_deref() };
-    let command = Command::Change(change, new.expires_at.map(in_micros));
-    carry_out(
-        &state,
-        &context,
-        &base,
-        Request {
-            member_id,
-            command,
-            remarks,
-            is_dry_run: mode.dry_run,
-            once: &once,
-            conditions: &conditions,
-        },
-    )
-    .await
+    let request = Request {
+        member_id,
+        command: Command::Change(change, new.expires_at.map(in_micros)),
+        remarks: Remarks { reference: Some(new.reference), reason: new.reason },
+        is_dry_run: mode.dry_run,
+        once,
+        conditions,
+        provenance: provenance(&context),
+        now: (state.clock)(),
+    };
+    carry_out(&state, base, request).await
 }
 
 /// A transaction

@@ -7,9 +7,9 @@ use shared_events::event::MemberState;
 use sqlx::PgConnection;
 
 use crate::domain::Validity;
-use crate::store::ledger::{AppendError, Remarks};
+use crate::store::ledger::Remarks;
 use crate::store::{Origin, accounts, holders, lots};
-use crate::usecase::book_in_tx;
+use crate::usecase::Journal;
 use crate::usecase::forfeit_points::close_in_tx;
 
 pub(super) async fn handle_in_tx(
@@ -18,7 +18,7 @@ pub(super) async fn handle_in_tx(
     member: &MemberState,
     validity: &Validity,
     after: &mut AfterCommit,
-) -> Result<Outcome, AppendError> {
+) -> sqlx::Result<Outcome> {
     let origin = Origin { provenance: &envelope.provenance, cause: Some(envelope.id), now: envelope.time };
     let mut holder = holders::lock_in_tx(tx, member.member_id).await?;
     let mut account = match accounts::lock_in_tx(tx, member.member_id, member.membership_id).await? {
@@ -44,7 +44,9 @@ pub(super) async fn handle_in_tx(
     let valid_until = validity.of_earning(origin.now);
     match account.grant_signup(origin.now, valid_until) {
         Some(booking) => {
-            book_in_tx(tx, &mut account, &booking, Remarks::default(), origin, after).await?;
+            let mut journal = Journal::default();
+            journal.note(&mut account, booking, Remarks::default(), origin);
+            journal.store_in_tx(tx, after).await?;
         }
         None => accounts::update_in_tx(tx, &account, origin.now).await?,
     }

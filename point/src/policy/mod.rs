@@ -8,22 +8,12 @@ use shared_events::{Envelope, Event};
 use sqlx::PgConnection;
 
 use crate::domain::Validity;
-use crate::store::ledger::AppendError;
 
 /// Point's policies.
 #[derive(Clone, Copy, Debug)]
 pub struct Policies {
     /// How long the points for joining are valid.
     pub validity: Validity,
-}
-
-impl From<AppendError> for HandlerError {
-    fn from(error: AppendError) -> Self {
-        match error {
-            AppendError::Database(error) => error.into(),
-            AppendError::ReferenceTaken => Self::permanent(error),
-        }
-    }
 }
 
 impl EventHandler for Policies {

@@ -6,7 +6,7 @@ use shared_events::{MemberId, MembershipId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::decoded;
+use super::{decoded, ledger};
 use crate::domain::{Account, AccountState, LotId, Lots, Points};
 
 pub(super) struct Row {
@@ -70,6 +70,30 @@ pub async fn lock_open_in_tx(tx: &mut PgConnection, member_id: MemberId) -> sqlx
     .await?
     .map(Account::try_from)
     .transpose()
+}
+
+/// The open accounts of members that nobody else has locked, locked until the transaction ends.
+pub async fn lock_free_in_tx(tx: &mut PgConnection, members: &[i64]) -> sqlx::Result<Vec<Account>> {
+    let free = sqlx::query_as!(
+        Row,
+        "SELECT membership_id, member_id, member_status, member_version, balance, version, signup_granted, forfeited
+         FROM account WHERE member_id = ANY ($1) AND closed_at IS NULL FOR UPDATE SKIP LOCKED",
+        members
+    )
+    .fetch_all(tx)
+    .await?;
+    free.into_iter().map(Account::try_from).collect()
+}
+
+/// Which of these members have an open account.
+pub async fn with_open_in_tx(tx: &mut PgConnection, members: &[i64]) -> sqlx::Result<Vec<MemberId>> {
+    let open = sqlx::query_scalar!(
+        "SELECT member_id FROM account WHERE member_id = ANY ($1) AND closed_at IS NULL",
+        members
+    )
+    .fetch_all(tx)
+    .await?;
+    open.into_iter().map(|member_id| decoded(MemberId::try_from(member_id))).collect()
 }
 
 /// The account of a membership, open or closed, locked until the transaction ends.
@@ -139,19 +163,19 @@ pub async fn lock_due_in_tx(
 
 /// Stores a new account.
 pub async fn insert_in_tx(tx: &mut PgConnection, account: &Account, now: DateTime<Utc>) -> sqlx::Result<()> {
-    let row = Columns::of(account);
+    let row = Columns::of(account, now);
     sqlx::query!(
         "INSERT INTO account (membership_id, member_id, member_status, member_version, balance, version,
                               signup_granted, opened_at, closed_at, forfeited)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8::timestamptz, CASE WHEN $9::bigint IS NULL THEN NULL ELSE $8::timestamptz END, $9)",
-        account.membership_id.0,
+        row.membership_id.0,
         account.member_id.get(),
         row.member_status,
         row.member_version.unwrap_or(0),
-        account.balance.get(),
-        account.version,
+        row.balance,
+        row.version,
         row.signup_granted.unwrap_or(false),
-        now,
+        row.now,
         row.forfeited,
     )
     .execute(tx)
@@ -161,50 +185,46 @@ pub async fn insert_in_tx(tx: &mut PgConnection, account: &Account, now: DateTim
 
 /// Stores what changed in an account that is locked, where its balance did not.
 pub async fn update_in_tx(tx: &mut PgConnection, account: &Account, now: DateTime<Utc>) -> sqlx::Result<()> {
-    let row = Columns::of(account);
-    sqlx::query!(
-        "UPDATE account
-         SET balance = $2, version = $3, member_status = coalesce($4, member_status),
-             member_version = coalesce($5, member_version), signup_granted = coalesce($6, signup_granted),
-             forfeited = $7, closed_at = CASE WHEN $7::bigint IS NULL THEN NULL ELSE coalesce(closed_at, $8::timestamptz) END
-         WHERE membership_id = $1",
-        account.membership_id.0,
-        account.balance.get(),
-        account.version,
-        row.member_status,
-        row.member_version,
-        row.signup_granted,
-        row.forfeited,
-        now,
-    )
-    .execute(tx)
-    .await?;
+    ledger::append_in_tx(tx, &[Columns::of(account, now)], &[]).await?;
     Ok(())
 }
 
-/// The columns that depend on the state; `None` keeps what is stored.
-pub(super) struct Columns {
+/// What is stored of an account besides its lots.
+#[derive(Clone, Debug)]
+pub struct Columns {
+    pub(super) membership_id: MembershipId,
+    pub(super) balance: i64,
+    pub(super) version: i64,
+    // Where `None`, what is stored is kept.
     pub(super) member_status: Option<&'static str>,
     pub(super) member_version: Option<i64>,
     pub(super) signup_granted: Option<bool>,
+    // Where not `None`, the account is closed from `now` on, unless it was.
     pub(super) forfeited: Option<i64>,
+    pub(super) now: DateTime<Utc>,
 }
 
 impl Columns {
-    pub(super) fn of(account: &Account) -> Self {
-        match account.state {
-            AccountState::Open { member_status, member_version, signup_granted } => Self {
-                member_status: Some(member_status.as_str()),
-                member_version: Some(member_version),
-                signup_granted: Some(signup_granted),
-                forfeited: None,
-            },
-            AccountState::Closed { forfeited } => Self {
-                member_status: None,
-                member_version: None,
-                signup_granted: None,
-                forfeited: Some(forfeited.get()),
-            },
+    /// Of an account that changed at a time.
+    #[must_use]
+    pub fn of(account: &Account, now: DateTime<Utc>) -> Self {
+        let Account { membership_id, version, .. } = *account;
+        let balance = account.balance.get();
+        let (member_status, member_version, signup_granted, forfeited) = match account.state {
+            AccountState::Open { member_status, member_version, signup_granted } => {
+                (Some(member_status.as_str()), Some(member_version), Some(signup_granted), None)
+            }
+            AccountState::Closed { forfeited } => (None, None, None, Some(forfeited.get())),
+        };
+        Self {
+            membership_id,
+            balance,
+            version,
+            member_status,
+            member_version,
+            signup_granted,
+            forfeited,
+            now,
         }
     }
 }

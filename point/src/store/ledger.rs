@@ -1,170 +1,205 @@
 //! The ledger in Postgres: only ever appended to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use shared_events::MembershipId;
+use shared_events::{MembershipId, Provenance};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::accounts::Columns;
-use super::{Origin, decoded};
-use crate::domain::{Account, Booking, EntryType, LotId, Original, Points, Share, TransactionId};
+use super::decoded;
+use crate::domain::{Booking, EntryType, LotId, NewLot, Original, Points, Share, TransactionId};
 
 /// What a shop or an operator says about a change.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Remarks<'a> {
+#[derive(Clone, Debug, Default)]
+pub struct Remarks {
     /// The shop's receipt.
-    pub reference: Option<&'a str>,
+    pub reference: Option<String>,
     /// Why.
-    pub reason: Option<&'a str>,
+    pub reason: Option<String>,
 }
 
-/// A booking that was stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// The id of its entry.
-    pub transaction_id: TransactionId,
-    /// The ids of its new lots, in their order.
-    pub lot_ids: Vec<LotId>,
+/// Lots have ids from here on until they are stored: so can one transaction make a lot and burn it.
+pub const UNSTORED: LotId = 1 << 62;
+
+/// A booking to be stored.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// On which account.
+    pub membership_id: MembershipId,
+    /// What is booked.
+    pub booking: Booking,
+    /// The ids of its new lots: [`UNSTORED`] for the first new lot of all entries that are stored together, and so on.
+    pub new_lot_ids: Vec<LotId>,
+    /// What is said about it.
+    pub remarks: Remarks,
+    /// Who asked.
+    pub provenance: Provenance,
+    /// The event that caused it, where it was one.
+    pub cause: Option<Uuid>,
+    /// When.
+    pub now: DateTime<Utc>,
 }
 
-/// Why a booking was not stored.
-#[derive(Debug, thiserror::Error)]
-pub enum AppendError {
-    /// The membership has a transaction of this type and reference.
-    #[error("the reference is taken")]
-    ReferenceTaken,
-    /// The database failed.
-    #[error("the database failed")]
-    Database(#[source] sqlx::Error),
-}
-
-impl From<sqlx::Error> for AppendError {
-    fn from(error: sqlx::Error) -> Self {
-        match error.as_database_error().and_then(|error| error.constraint()) {
-            Some("ledger_entry_reference_key") => Self::ReferenceTaken,
-            Some(_) | None => Self::Database(error),
-        }
+impl Entry {
+    /// What it does to each lot: how many points come to it, or go from it (negative), and when it expires.
+    pub fn movements(&self) -> impl Iterator<Item = (LotId, i64, DateTime<Utc>)> {
+        let changed = self.booking.lot_changes.iter().map(|it| (it.lot_id, it.amount, it.expires_at));
+        let made = self.new_lot_ids.iter().zip(&self.booking.new_lots);
+        changed.chain(made.map(|(lot_id, lot)| (*lot_id, lot.amount.get(), lot.expires_at)))
     }
 }
 
-/// Stores an account that is locked after a booking, the entry and what became of the lots: in one statement, since
-/// others wait for the lock.
+/// The ids that entries and their new lots got when they were stored, in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredIds {
+    /// Of the entries.
+    pub entries: Vec<TransactionId>,
+    lots: Vec<LotId>,
+}
+
+impl StoredIds {
+    /// The id of a lot that may have been [`UNSTORED`].
+    #[must_use]
+    pub fn lot(&self, lot_id: LotId) -> LotId {
+        let index = lot_id.checked_sub(UNSTORED).and_then(|index| usize::try_from(index).ok());
+        index.and_then(|index| self.lots.get(index)).copied().unwrap_or(lot_id)
+    }
+}
+
+/// Stores accounts that are locked as they are after some bookings, these, and what became of the lots: in one statement,
+/// since others wait for the locks.
 pub async fn append_in_tx(
     tx: &mut PgConnection,
-    account: &Account,
-    booking: &Booking,
-    remarks: Remarks<'_>,
-    origin: Origin<'_>,
-) -> Result<Stored, AppendError> {
-    let row = Columns::of(account);
-    let new = &booking.new_lots;
+    accounts: &[Columns],
+    entries: &[Entry],
+) -> sqlx::Result<StoredIds> {
+    let numbered = || (1_i64..).zip(entries);
+    let new_lots = numbered().flat_map(|(number, entry)| {
+        entry.booking.new_lots.iter().map(move |lot| (number, entry.membership_id.0, lot))
+    });
+    let new_lots: Vec<(i64, Uuid, &NewLot)> = new_lots.collect();
+    let movements = numbered().flat_map(|(number, entry)| {
+        entry.movements().map(move |(lot_id, amount, _)| (number, lot_id, amount))
+    });
+    let movements: Vec<(i64, LotId, i64)> = movements.collect();
+    // A row can be changed once in a statement: what becomes of a lot in all is written.
+    let mut changes: BTreeMap<LotId, i64> = BTreeMap::new();
+    for (_, lot_id, amount) in &movements {
+        *changes.entry(*lot_id).or_default() += amount;
+    }
+    let remaining = changes.split_off(&UNSTORED);
     let row = sqlx::query!(
         r#"WITH changed AS (
              UPDATE account
-             SET balance = $2, version = $3, member_status = coalesce($4, member_status),
-                 member_version = coalesce($5, member_version), signup_granted = coalesce($6, signup_granted),
-                 forfeited = $7, closed_at = CASE WHEN $7::bigint IS NULL THEN NULL ELSE coalesce(closed_at, $8::timestamptz) END
-             WHERE membership_id = $1
-             RETURNING membership_id),
+             SET balance = now.balance, version = now.version, member_status = coalesce(now.member_status, account.member_status),
+                 member_version = coalesce(now.member_version, account.member_version),
+                 signup_granted = coalesce(now.signup_granted, account.signup_granted), forfeited = now.forfeited,
+                 closed_at = CASE WHEN now.forfeited IS NULL THEN NULL ELSE coalesce(closed_at, at) END
+             FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::boolean[], $7::bigint[],
+                         $8::timestamptz[])
+                  AS now (id, balance, version, member_status, member_version, signup_granted, forfeited, at)
+             WHERE membership_id = now.id),
          entry AS (
              INSERT INTO ledger_entry (membership_id, type, amount, balance_after, reference, reason, cause, refers_to,
                                        actor, occurred_at)
-             SELECT membership_id, $9, $10, $2, $11, $12, $13, $14, $15, $8 FROM changed
+             SELECT membership_id, type, amount, balance_after, reference, reason, cause, refers_to, actor, occurred_at
+             FROM unnest($9::uuid[], $10::text[], $11::bigint[], $12::bigint[], $13::text[], $14::text[], $15::uuid[],
+                         $16::bigint[], $17::text[], $18::timestamptz[])
+                  WITH ORDINALITY AS new (membership_id, type, amount, balance_after, reference, reason, cause, refers_to,
+                                          actor, occurred_at, number)
+             ORDER BY number
              RETURNING entry_id),
+         entries AS (SELECT ARRAY(SELECT entry_id FROM entry ORDER BY entry_id) AS ids),
          made AS (
              INSERT INTO lot (membership_id, entry_id, amount, remaining, earned_at, expires_at, replaces)
-             SELECT $1, entry_id, new.amount, new.amount, new.earned_at, new.expires_at, new.replaces
-             FROM entry, unnest($16::bigint[], $17::timestamptz[], $18::timestamptz[], $19::bigint[])
-                         WITH ORDINALITY AS new (amount, earned_at, expires_at, replaces, number)
+             SELECT membership_id, entries.ids[entry], amount, remaining, earned_at, expires_at, replaces
+             FROM entries,
+                  unnest($19::uuid[], $20::bigint[], $21::bigint[], $22::bigint[], $23::timestamptz[], $24::timestamptz[],
+                         $25::bigint[])
+                  WITH ORDINALITY AS new (membership_id, entry, amount, remaining, earned_at, expires_at, replaces, number)
              ORDER BY number
-             RETURNING lot_id, amount),
+             RETURNING lot_id),
+         lots AS (SELECT ARRAY(SELECT lot_id FROM made ORDER BY lot_id) AS ids),
          burnt AS (
              UPDATE lot SET remaining = remaining + change.amount
-             FROM unnest($20::bigint[], $21::bigint[]) AS change (id, amount)
+             FROM unnest($26::bigint[], $27::bigint[]) AS change (id, amount)
              WHERE lot_id = change.id),
          moved AS (
              INSERT INTO lot_movement (entry_id, lot_id, amount)
-             SELECT entry_id, lot_id, amount FROM entry, made
-             UNION ALL
-             SELECT entry_id, change.id, change.amount
-             FROM entry, unnest($20::bigint[], $21::bigint[]) AS change (id, amount))
-         SELECT entry_id AS "entry_id!", ARRAY(SELECT lot_id FROM made ORDER BY lot_id) AS "lot_ids!" FROM entry"#,
-        account.membership_id.0,
-        account.balance.get(),
-        account.version,
-        row.member_status,
-        row.member_version,
-        row.signup_granted,
-        row.forfeited,
-        origin.now,
-        booking.entry_type.as_str(),
-        booking.amount,
-        remarks.reference,
-        remarks.reason,
-        origin.cause,
-        booking.refers_to,
-        origin.provenance.actor,
-        &new.iter().map(|lot| lot.amount.get()).collect::<Vec<_>>(),
-        &new.iter().map(|lot| lot.earned_at).collect::<Vec<_>>(),
-        &new.iter().map(|lot| lot.expires_at).collect::<Vec<_>>(),
-        &new.iter().map(|lot| lot.replaces).collect::<Vec<_>>() as &[Option<i64>],
-        &booking.lot_changes.iter().map(|change| change.lot_id).collect::<Vec<_>>(),
-        &booking.lot_changes.iter().map(|change| change.amount).collect::<Vec<_>>(),
+             SELECT entries.ids[entry], CASE WHEN lot < $31 THEN lot ELSE lots.ids[lot - $31 + 1] END, amount
+             FROM entries, lots, unnest($28::bigint[], $29::bigint[], $30::bigint[]) AS movement (entry, lot, amount))
+         SELECT entries.ids AS "entries!", lots.ids AS "lots!" FROM entries, lots"#,
+        &accounts.iter().map(|account| account.membership_id.0).collect::<Vec<_>>(),
+        &accounts.iter().map(|account| account.balance).collect::<Vec<_>>(),
+        &accounts.iter().map(|account| account.version).collect::<Vec<_>>(),
+        &accounts.iter().map(|account| account.member_status).collect::<Vec<_>>() as &[Option<&str>],
+        &accounts.iter().map(|account| account.member_version).collect::<Vec<_>>() as &[Option<i64>],
+        &accounts.iter().map(|account| account.signup_granted).collect::<Vec<_>>() as &[Option<bool>],
+        &accounts.iter().map(|account| account.forfeited).collect::<Vec<_>>() as &[Option<i64>],
+        &accounts.iter().map(|account| account.now).collect::<Vec<_>>(),
+        &entries.iter().map(|entry| entry.membership_id.0).collect::<Vec<_>>(),
+        &entries.iter().map(|entry| entry.booking.entry_type.as_str()).collect::<Vec<_>>() as &[&str],
+        &entries.iter().map(|entry| entry.booking.amount).collect::<Vec<_>>(),
+        &entries.iter().map(|entry| entry.booking.balance_after.get()).collect::<Vec<_>>(),
+        &entries.iter().map(|entry| entry.remarks.reference.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
+        &entries.iter().map(|entry| entry.remarks.reason.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
+        &entries.iter().map(|entry| entry.cause).collect::<Vec<_>>() as &[Option<Uuid>],
+        &entries.iter().map(|entry| entry.booking.refers_to).collect::<Vec<_>>() as &[Option<i64>],
+        &entries.iter().map(|entry| entry.provenance.actor.as_str()).collect::<Vec<_>>() as &[&str],
+        &entries.iter().map(|entry| entry.now).collect::<Vec<_>>(),
+        &new_lots.iter().map(|(_, membership_id, _)| *membership_id).collect::<Vec<_>>(),
+        &new_lots.iter().map(|(entry, _, _)| *entry).collect::<Vec<_>>(),
+        &new_lots.iter().map(|(_, _, lot)| lot.amount.get()).collect::<Vec<_>>(),
+        &remaining.into_values().collect::<Vec<_>>(),
+        &new_lots.iter().map(|(_, _, lot)| lot.earned_at).collect::<Vec<_>>(),
+        &new_lots.iter().map(|(_, _, lot)| lot.expires_at).collect::<Vec<_>>(),
+        &new_lots.iter().map(|(_, _, lot)| lot.replaces).collect::<Vec<_>>() as &[Option<i64>],
+        &changes.keys().copied().collect::<Vec<_>>(),
+        &changes.values().copied().collect::<Vec<_>>(),
+        &movements.iter().map(|(entry, _, _)| *entry).collect::<Vec<_>>(),
+        &movements.iter().map(|(_, lot_id, _)| *lot_id).collect::<Vec<_>>(),
+        &movements.iter().map(|(_, _, amount)| *amount).collect::<Vec<_>>(),
+        UNSTORED,
     )
     .fetch_one(tx)
     .await?;
-    Ok(Stored { transaction_id: row.entry_id, lot_ids: row.lot_ids })
+    Ok(StoredIds { entries: row.entries, lots: row.lots })
 }
 
-/// Stores accounts that are locked after what expired of each, as [`append_in_tx`] does, all in one statement. Returns the
-/// ids of the entries in the order of the accounts.
-pub async fn append_expiries_in_tx(
-    tx: &mut PgConnection,
-    expired: &[(Account, Booking)],
-    origin: Origin<'_>,
-) -> sqlx::Result<Vec<TransactionId>> {
-    let of = |field: fn(&(Account, Booking)) -> i64| expired.iter().map(field).collect::<Vec<i64>>();
-    let memberships: Vec<Uuid> = expired.iter().map(|(account, _)| account.membership_id.0).collect();
-    let changes = expired.iter().flat_map(|(account, booking)| {
-        booking.lot_changes.iter().map(|change| (account.membership_id.0, change.lot_id, change.amount))
-    });
-    let changes: Vec<(Uuid, LotId, i64)> = changes.collect();
-    let rows = sqlx::query!(
-        r#"WITH expired AS (
-             SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[])
-                      AS expired (membership_id, balance, version, amount)),
-         changed AS (
-             UPDATE account SET balance = expired.balance, version = expired.version FROM expired
-             WHERE account.membership_id = expired.membership_id),
-         entry AS (
-             INSERT INTO ledger_entry (membership_id, type, amount, balance_after, actor, occurred_at)
-             SELECT membership_id, 'EXPIRE', amount, balance, $5, $6 FROM expired
-             RETURNING entry_id, membership_id),
-         change AS (
-             SELECT * FROM unnest($7::uuid[], $8::bigint[], $9::bigint[]) AS change (membership_id, id, amount)),
-         burnt AS (
-             UPDATE lot SET remaining = remaining + change.amount FROM change WHERE lot_id = change.id),
-         moved AS (
-             INSERT INTO lot_movement (entry_id, lot_id, amount)
-             SELECT entry_id, change.id, change.amount FROM change JOIN entry USING (membership_id))
-         SELECT entry_id AS "entry_id!", membership_id AS "membership_id!" FROM entry"#,
-        &memberships,
-        &of(|(account, _)| account.balance.get()),
-        &of(|(account, _)| account.version),
-        &of(|(_, booking)| booking.amount),
-        origin.provenance.actor,
-        origin.now,
-        &changes.iter().map(|change| change.0).collect::<Vec<_>>(),
-        &changes.iter().map(|change| change.1).collect::<Vec<_>>(),
-        &changes.iter().map(|change| change.2).collect::<Vec<_>>(),
+/// A shop's receipt: counts once on an account for each of the two types that have one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Receipt {
+    /// On which account.
+    pub membership_id: MembershipId,
+    /// `EARN` or `USE`.
+    pub entry_type: EntryType,
+    /// What the shop calls it.
+    pub reference: String,
+}
+
+/// Which of these receipts, of accounts that are locked, are in the ledger.
+pub async fn booked_in_tx(tx: &mut PgConnection, receipts: &[Receipt]) -> sqlx::Result<HashSet<Receipt>> {
+    if receipts.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let booked = sqlx::query!(
+        r#"SELECT entry.membership_id, entry.type AS entry_type, entry.reference AS "reference!"
+           FROM unnest($1::uuid[], $2::text[], $3::text[]) AS asked (membership_id, type, reference)
+           JOIN ledger_entry entry USING (membership_id, type, reference)
+           WHERE entry.type IN ('EARN', 'USE')"#,
+        &receipts.iter().map(|receipt| receipt.membership_id.0).collect::<Vec<_>>(),
+        &receipts.iter().map(|receipt| receipt.entry_type.as_str()).collect::<Vec<_>>() as &[&str],
+        &receipts.iter().map(|receipt| receipt.reference.as_str()).collect::<Vec<_>>() as &[&str],
     )
     .fetch_all(tx)
     .await?;
-    let ids: HashMap<Uuid, TransactionId> =
-        rows.into_iter().map(|row| (row.membership_id, row.entry_id)).collect();
-    memberships.iter().map(|id| ids.get(id).copied().ok_or(sqlx::Error::RowNotFound)).collect()
+    let receipt = |membership_id, entry_type: &str, reference| {
+        let (membership_id, entry_type) = (MembershipId(membership_id), decoded(entry_type.parse())?);
+        Ok(Receipt { membership_id, entry_type, reference })
+    };
+    booked.into_iter().map(|row| receipt(row.membership_id, &row.entry_type, row.reference)).collect()
 }
 
 /// A transaction of an account, as it may be cancelled, or `None` if the account has no such one.

@@ -35,8 +35,21 @@ pub async fn load_in_tx(tx: &mut PgConnection, account: &mut Account) -> sqlx::R
     check(account).map_err(|broken| sqlx::Error::Decode(broken.into()))
 }
 
-/// Reads the lots of accounts that are locked, in one statement. Accounts whose books do not fit are left out, and logged.
-pub async fn load_all_in_tx(tx: &mut PgConnection, accounts: Vec<Account>) -> sqlx::Result<Vec<Account>> {
+/// The books of an account do not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the lots of member {member_id} have {lots} points, the balance is {balance}")]
+pub struct BrokenBooks {
+    /// Whose they are.
+    pub member_id: MemberId,
+    lots: i64,
+    balance: Points,
+}
+
+/// Reads the lots of accounts that are locked, in one statement, as [`load_in_tx`] does.
+pub async fn load_all_in_tx(
+    tx: &mut PgConnection,
+    accounts: Vec<Account>,
+) -> sqlx::Result<Vec<Result<Account, BrokenBooks>>> {
     let memberships: Vec<Uuid> = accounts.iter().map(|account| account.membership_id.0).collect();
     let rows = sqlx::query!(
         "SELECT membership_id, lot_id, remaining, expires_at FROM lot
@@ -50,25 +63,18 @@ pub async fn load_all_in_tx(tx: &mut PgConnection, accounts: Vec<Account>) -> sq
         let lot = Row { lot_id: row.lot_id, remaining: row.remaining, expires_at: row.expires_at };
         lots.entry(row.membership_id).or_default().push(lot);
     }
-    let mut loaded = Vec::with_capacity(accounts.len());
-    for mut account in accounts {
+    let with_lots = |mut account: Account| {
         let own = lots.remove(&account.membership_id.0).unwrap_or_default();
         account.lots = collect(own.into_iter())?;
-        match check(&account) {
-            Ok(()) => loaded.push(account),
-            Err(broken) => tracing::error!(error = broken, "an account is left alone"),
-        }
-    }
-    Ok(loaded)
+        Ok(check(&account).map(|()| account))
+    };
+    accounts.into_iter().map(with_lots).collect()
 }
 
-/// Whether the lots have as many points as the balance; says so if not.
-fn check(account: &Account) -> Result<(), String> {
+/// Whether the lots have as many points as the balance.
+fn check(account: &Account) -> Result<(), BrokenBooks> {
     let (member_id, lots, balance) = (account.member_id, account.lots.total(), account.balance);
-    if lots == balance.get() {
-        return Ok(());
-    }
-    Err(format!("the lots of member {member_id} have {lots} points, the balance is {balance}"))
+    if lots == balance.get() { Ok(()) } else { Err(BrokenBooks { member_id, lots, balance }) }
 }
 
 /// The open account of a member with its lots, as they were at one moment.

@@ -4,15 +4,11 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use shared_events::Provenance;
-use shared_events::delivery::Wake;
-use shared_events::delivery::outbox::{self, AggregateVersion};
-use shared_events::event::PointsExpired;
+use shared_events::delivery::{AfterCommit, Wake};
 use sqlx::PgPool;
 
-use super::booking::{next_expiration, parts, version_of};
-use crate::domain::{Account, Booking, LotId, TransactionId};
-use crate::metrics;
-use crate::store::ledger::{self, Stored};
+use super::Journal;
+use crate::domain::LotId;
 use crate::store::{Origin, accounts, lots};
 
 /// Most lots of one transaction: so long at most does an earning or a use wait for it.
@@ -64,42 +60,19 @@ pub async fn expire_batch(
     let provenance = Provenance { actor: "service:point".to_owned(), traceparent: None };
     let origin = Origin { provenance: &provenance, cause: None, now };
     let (due, last) = accounts::lock_due_in_tx(&mut tx, behind, now, BATCH).await?;
-    let due = lots::load_all_in_tx(&mut tx, due).await?.into_iter();
-    let expired: Vec<(Account, Booking)> = due
-        .filter_map(|mut account| {
-            let booking = account.expire(now)?;
-            Some((account, booking))
-        })
-        .collect();
-    let entries = ledger::append_expiries_in_tx(&mut tx, &expired, origin).await?;
-    let events: Vec<(AggregateVersion, PointsExpired)> =
-        expired.iter().zip(&entries).map(|(expired, entry)| event(expired, *entry, now)).collect();
-    outbox::append_all_in_tx(&mut tx, &events, &provenance).await?;
-    tx.commit().await?;
-    for (_, booking) in &expired {
-        metrics::booked(booking.entry_type, booking.amount);
+    let mut journal = Journal::default();
+    for account in lots::load_all_in_tx(&mut tx, due).await? {
+        match account {
+            Ok(mut account) => journal.note_expiry(&mut account, origin),
+            Err(broken) => tracing::error!(error = %broken, "an account is left alone"),
+        }
     }
-    if !expired.is_empty() {
+    let mut after = AfterCommit::default();
+    let expired = journal.store_in_tx(&mut tx, &mut after).await?.len();
+    tx.commit().await?;
+    after.run();
+    if expired > 0 {
         relay.wake();
     }
-    Ok((expired.len(), last))
-}
-
-fn event(
-    (account, booking): &(Account, Booking),
-    transaction_id: TransactionId,
-    now: DateTime<Utc>,
-) -> (AggregateVersion, PointsExpired) {
-    let stored = Stored { transaction_id, lot_ids: Vec::new() };
-    let event = PointsExpired {
-        member_id: account.member_id,
-        membership_id: account.membership_id,
-        amount: booking.amount.abs(),
-        remain_point: booking.balance_after.get(),
-        occurred_at: now,
-        transaction_id,
-        lots: parts(booking, &stored),
-        next_expiration: next_expiration(account),
-    };
-    (version_of(account), event)
+    Ok((expired, last))
 }

@@ -6,9 +6,9 @@ use shared_events::{MemberId, MembershipId, Provenance};
 use sqlx::{PgConnection, PgPool};
 
 use crate::domain::{Account, Forfeiture, Holder, Points};
-use crate::store::ledger::{AppendError, Remarks};
+use crate::store::ledger::Remarks;
 use crate::store::{Origin, accounts, holders, lots};
-use crate::usecase::booking::{book_in_tx, expire_in_tx, publish_empty_forfeiture_in_tx};
+use crate::usecase::journal::{Journal, publish_empty_forfeiture_in_tx};
 
 /// Closes the account of a membership and returns what was forfeited, the same however often it is asked.
 /// A membership that was never heard of gets a closed account, so that nothing that arrives later can open one.
@@ -49,9 +49,6 @@ pub enum ForfeitError {
     /// The database failed; whether the account was closed is unknown.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
-    /// The entry could not be written; the account was not closed.
-    #[error("the forfeiture could not be booked")]
-    Append(#[from] AppendError),
 }
 
 impl ForfeitError {
@@ -70,22 +67,23 @@ pub(crate) async fn close_in_tx(
     mut account: Account,
     origin: Origin<'_>,
     after: &mut AfterCommit,
-) -> Result<Points, AppendError> {
+) -> sqlx::Result<Points> {
     lots::load_in_tx(tx, &mut account).await?;
-    expire_in_tx(tx, &mut account, origin, after).await?;
+    let mut journal = Journal::default();
+    journal.note_expiry(&mut account, origin);
     let Some(Forfeiture { forfeited, booking }) = account.forfeit() else {
         return Ok(account.forfeited());
     };
     holder.go_on_from(&account);
     holders::update_in_tx(tx, holder).await?;
-    match booking {
-        Some(booking) => {
-            book_in_tx(tx, &mut account, &booking, Remarks::default(), origin, after).await?;
-        }
-        None => {
-            accounts::update_in_tx(tx, &account, origin.now).await?;
-            publish_empty_forfeiture_in_tx(tx, &account, origin).await?;
-        }
+    let is_empty = booking.is_none();
+    if let Some(booking) = booking {
+        journal.note(&mut account, booking, Remarks::default(), origin);
+    }
+    journal.store_in_tx(tx, after).await?;
+    if is_empty {
+        accounts::update_in_tx(tx, &account, origin.now).await?;
+        publish_empty_forfeiture_in_tx(tx, &account, origin).await?;
     }
     Ok(forfeited)
 }

@@ -5,6 +5,6 @@ pub mod forfeit_points;
 pub mod notify_expiry;
 pub mod transact;
 
-mod booking;
+mod journal;
 
-pub(crate) use booking::book_in_tx;
+pub(crate) use journal::Journal;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use shared_events::delivery::Wake;
-use shared_events::delivery::outbox::{self, AggregateVersion};
+use shared_events::delivery::outbox::{self, AggregateVersion, NewEvent};
 use shared_events::event::{NextExpiration, PointsExpiring};
 use shared_events::{MemberId, MembershipId, Provenance};
 use sqlx::PgPool;
@@ -54,9 +54,9 @@ pub async fn notify_batch(
         return Ok((0, None));
     }
     let (due, last) = notices::take_due_in_tx(&mut tx, stage, behind, now, BATCH).await?;
-    let events: Vec<(AggregateVersion, PointsExpiring)> =
-        due.iter().map(|due| event(due, stage, now)).collect::<sqlx::Result<_>>()?;
-    outbox::append_all_in_tx(&mut tx, &events, &provenance).await?;
+    let events = due.iter().map(|due| event(due, stage, &provenance, now));
+    let events: Vec<NewEvent> = events.collect::<sqlx::Result<_>>()?;
+    outbox::append_all_in_tx(&mut tx, &events).await?;
     tx.commit().await?;
     if !events.is_empty() {
         relay.wake();
@@ -67,8 +67,9 @@ pub async fn notify_batch(
 fn event(
     due: &Due,
     stage: NoticeStage,
+    provenance: &Provenance,
     now: DateTime<Utc>,
-) -> sqlx::Result<(AggregateVersion, PointsExpiring)> {
+) -> sqlx::Result<NewEvent> {
     let member_id = MemberId::try_from(due.member_id).map_err(|error| sqlx::Error::Decode(error.into()))?;
     let membership_id = MembershipId(due.membership_id);
     let event = PointsExpiring {
@@ -81,5 +82,5 @@ fn event(
         next_expiration: Some(NextExpiration { points: due.next_points, expires_at: due.next_expires_at }),
         occurred_at: now,
     };
-    Ok((AggregateVersion { member_id, membership_id, version: due.version }, event))
+    NewEvent::new(AggregateVersion { member_id, membership_id, version: due.version }, &event, provenance)
 }

@@ -1,20 +1,31 @@
 //! Earn, use, cancel or adjust points.
 
+mod group;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use chassis::conditional::{Conditions, ETag, PreconditionFailed};
+use chassis::group_commit::{GroupCommit, Waiting};
 use chassis::idempotency::{Once, OnceError};
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use shared_events::delivery::{AfterCommit, Wake};
-use shared_events::event::LotPart;
 use shared_events::{MemberId, Provenance};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 
-use super::booking::{book_in_tx, expire_in_tx, lock_open_in_tx, parts};
+use self::group::{Locking, Verdict, perform_in_tx};
 use crate::domain::{
-    Account, AccountState, Booking, CancelRefused, ChangeRefused, PointChange, Points, SpentPolicy,
-    TransactionId, Validity,
+    Account, AccountState, CancelRefused, ChangeRefused, PointChange, Points, SpentPolicy, TransactionId,
+    Validity,
 };
-use crate::store::ledger::{self, AppendError, Movement, Remarks, Stored, Transaction};
-use crate::store::{Origin, accounts};
+use crate::store::ledger::{Remarks, Transaction};
+
+/// How many groups of commands may be under way at a time: while one waits for the disk, the next ones are decided.
+const LANES: usize = 4;
+/// Most commands of one group.
+const LARGEST_GROUP: usize = 256;
 
 /// The programme's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,21 +48,28 @@ pub enum Command {
 }
 
 /// A command of a client.
-#[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
+#[derive(Debug)]
+pub struct Request {
     /// Whose account.
     pub member_id: MemberId,
     /// What is to be done.
     pub command: Command,
     /// What is said about it.
-    pub remarks: Remarks<'a>,
+    pub remarks: Remarks,
     /// Whether only to tell what would happen.
     pub is_dry_run: bool,
     /// Lets it take effect once.
-    pub once: &'a Once,
+    pub once: Once,
     /// In which state the account has to be.
-    pub conditions: &'a Conditions,
+    pub conditions: Conditions,
+    /// Who asks.
+    pub provenance: Provenance,
+    /// When.
+    pub now: DateTime<Utc>,
 }
+
+/// Makes the text that gives the answer again.
+type Record = Box<dyn Fn(&Done) -> String + Send + Sync>;
 
 /// What is meant by soon.
 pub const EXPIRING_SOON: TimeDelta = TimeDelta::days(30);
@@ -121,14 +139,14 @@ pub enum TransactError {
     /// The command came under a key that stands in its way.
     #[error("the command is not carried out")]
     Once(#[source] OnceError),
-    /// The database failed; nothing was changed unless the commit itself was cut off.
+    /// The database failed, for all commands of a group; nothing was changed unless the commit itself was cut off.
     #[error("the database failed")]
-    Database(#[source] sqlx::Error),
+    Database(#[source] Arc<sqlx::Error>),
 }
 
 impl From<sqlx::Error> for TransactError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Database(error)
+        Self::Database(Arc::new(error))
     }
 }
 
@@ -144,133 +162,103 @@ impl From<OnceError> for TransactError {
     }
 }
 
-impl From<AppendError> for TransactError {
-    fn from(error: AppendError) -> Self {
-        match error {
-            AppendError::ReferenceTaken => Self::ReferenceTaken,
-            AppendError::Database(error) => Self::Database(error),
+/// Carries out commands, those that come at the same moment in one transaction.
+#[derive(Clone, Debug)]
+pub struct Transactor(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    pool: PgPool,
+    relay: Wake,
+    terms: Terms,
+    groups: GroupCommit<(Request, Record), Result<Performed, TransactError>>,
+}
+
+type Group = Vec<Waiting<(Request, Record), Result<Performed, TransactError>>>;
+
+impl Transactor {
+    /// On the programme's terms. The relay is told of what was done.
+    #[must_use]
+    pub fn new(pool: PgPool, relay: Wake, terms: Terms) -> Self {
+        Self(Arc::new(Shared { pool, relay, terms, groups: GroupCommit::new(LANES, LARGEST_GROUP) }))
+    }
+
+    /// Carries out a command on a member's open account, unless that was done before. A dry run does all of it but writing
+    /// it down. What becomes of other commands has no influence on this one. `record` makes the text that gives the answer
+    /// again.
+    ///
+    /// # Errors
+    /// [`TransactError`]
+    pub async fn transact(
+        &self,
+        request: Request,
+        record: impl Fn(&Done) -> String + Send + Sync + 'static,
+    ) -> Result<Performed, TransactError> {
+        let lane = request.member_id.get().unsigned_abs();
+        let item = (request, Box::new(record) as Record);
+        let work = |group| Arc::clone(&self.0).carry_out(group, Locking::OnlyFree);
+        let answer = self.0.groups.submit(lane, item, work).await;
+        answer.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed.into()))
+    }
+}
+
+impl Shared {
+    /// Carries out a group and answers each command.
+    fn carry_out(self: Arc<Self>, group: Group, locking: Locking) -> BoxFuture<'static, ()> {
+        async move {
+            let (requests, answers): (Vec<_>, Vec<_>) =
+                group.into_iter().map(|Waiting { item, answer }| (item, answer)).unzip();
+            let performed = self.perform(&requests, locking).await;
+            let group = requests.into_iter().zip(answers);
+            match performed {
+                Ok(verdicts) => {
+                    let mut later: HashMap<MemberId, Group> = HashMap::new();
+                    for ((item, answer), verdict) in group.zip(verdicts) {
+                        match verdict {
+                            Verdict::Now(performed) => answer.give(performed),
+                            Verdict::Later => {
+                                later.entry(item.0.member_id).or_default().push(Waiting { item, answer });
+                            }
+                        }
+                    }
+                    later.into_values().for_each(|group| self.carry_out_apart(group));
+                }
+                // Postgres refused something: which command's it was shows when each has a transaction of its own.
+                Err(error) if group.len() > 1 && error.as_database_error().is_some() => {
+                    group.for_each(|(item, answer)| self.carry_out_apart(vec![Waiting { item, answer }]));
+                }
+                Err(error) => {
+                    let error = Arc::new(error);
+                    group.for_each(|(_, answer)| {
+                        answer.give(Err(TransactError::Database(Arc::clone(&error))))
+                    });
+                }
+            }
+        }
+        .boxed()
+    }
+
+    /// Carries out commands on one account, which may have to be waited for; nobody else waits meanwhile.
+    fn carry_out_apart(self: &Arc<Self>, group: Group) {
+        tokio::spawn(Arc::clone(self).carry_out(group, Locking::Waiting));
+    }
+
+    async fn perform(&self, requests: &[(Request, Record)], locking: Locking) -> sqlx::Result<Vec<Verdict>> {
+        let mut tx = self.pool.begin().await?;
+        let mut after = AfterCommit::default();
+        let performed = perform_in_tx(&mut tx, &self.terms, requests, locking, &mut after).await;
+        match performed {
+            Ok(performed) if performed.has_written => {
+                tx.commit().await?;
+                after.run();
+                self.relay.wake();
+                Ok(performed.verdicts)
+            }
+            // At once, not when the connection is used next: the next request may come with the same key.
+            other => {
+                tx.rollback().await?;
+                Ok(other?.verdicts)
+            }
         }
     }
-}
-
-/// Carries out a command on a member's open account, unless that was done before, and tells the relay. A dry run does all
-/// of it and takes it back. `record` makes the text that gives the answer again.
-///
-/// # Errors
-/// [`TransactError`]
-pub async fn transact(
-    pool: &PgPool,
-    relay: &Wake,
-    terms: &Terms,
-    request: Request<'_>,
-    provenance: &Provenance,
-    now: DateTime<Utc>,
-    record: impl FnOnce(&Done) -> String,
-) -> Result<Performed, TransactError> {
-    let mut tx = pool.begin().await?;
-    let mut after = AfterCommit::default();
-    let origin = Origin { provenance, cause: None, now };
-    let performed = perform_in_tx(&mut tx, terms, request, origin, record, &mut after).await;
-    match &performed {
-        Ok(Performed::Now(_)) if !request.is_dry_run => {
-            tx.commit().await?;
-            after.run();
-            relay.wake();
-        }
-        // At once, not when the connection is used next: the next request may come with the same key.
-        Ok(_) | Err(_) => tx.rollback().await?,
-    }
-    performed
-}
-
-async fn perform_in_tx(
-    tx: &mut PgConnection,
-    terms: &Terms,
-    request: Request<'_>,
-    origin: Origin<'_>,
-    record: impl FnOnce(&Done) -> String,
-    after: &mut AfterCommit,
-) -> Result<Performed, TransactError> {
-    if request.is_dry_run || !request.once.has_key() {
-        return Ok(Performed::Now(Box::new(transact_in_tx(tx, terms, request, origin, after).await?)));
-    }
-    // A memberId can be used again; what was done for a former membership is nothing to this one.
-    let account = accounts::find_open(tx, request.member_id).await?.ok_or(TransactError::NotFound)?;
-    let once = request.once.within(account.membership_id.0.as_bytes());
-    if let Some(answer) = once.begin_in_tx(tx).await? {
-        return Ok(Performed::Before(answer));
-    }
-    let done = transact_in_tx(tx, terms, request, origin, after).await?;
-    if done.account.membership_id != account.membership_id {
-        return Err(TransactError::NotFound);
-    }
-    once.record_in_tx(tx, || record(&done)).await?;
-    Ok(Performed::Now(Box::new(done)))
-}
-
-async fn transact_in_tx(
-    tx: &mut PgConnection,
-    terms: &Terms,
-    request: Request<'_>,
-    origin: Origin<'_>,
-    after: &mut AfterCommit,
-) -> Result<Done, TransactError> {
-    let account = lock_open_in_tx(tx, request.member_id).await?;
-    let mut account = account.ok_or(TransactError::NotFound)?;
-    request.conditions.require(&etag(&account, origin.now))?;
-    expire_in_tx(tx, &mut account, origin, after).await?;
-    let booking = decide_in_tx(tx, terms, &mut account, request.command, origin.now).await?;
-    let stored = book_in_tx(tx, &mut account, &booking, request.remarks, origin, after).await?;
-    let mut transaction = transaction(&booking, &stored, request.remarks, origin);
-    if request.is_dry_run {
-        transaction.transaction_id = None;
-        let is_new = |it: &&mut Movement| it.lot_id.is_some_and(|id| stored.lot_ids.contains(&id));
-        transaction.lots.iter_mut().filter(is_new).for_each(|movement| movement.lot_id = None);
-    }
-    Ok(Done { account, transaction })
-}
-
-async fn decide_in_tx(
-    tx: &mut PgConnection,
-    terms: &Terms,
-    account: &mut Account,
-    command: Command,
-    now: DateTime<Utc>,
-) -> Result<Booking, TransactError> {
-    let until = terms.validity.of_earning(now);
-    let decided = match command {
-        Command::Change(change, expires_at) => account.change(change, now, expires_at.unwrap_or(until)),
-        Command::Adjust(change) => account.adjust(change, now, until),
-        Command::Cancel(transaction_id, amount) => {
-            let original = ledger::original_in_tx(tx, account.membership_id, transaction_id).await?;
-            let original = original.ok_or(TransactError::TransactionNotFound)?;
-            let grace_until = terms.validity.of_grace(now);
-            let cancelled = account.cancel(&original, amount, now, grace_until, terms.spent);
-            return cancelled.map_err(|reason| TransactError::CancelRefused {
-                account: Box::new(account.clone()),
-                reason,
-            });
-        }
-    };
-    decided.map_err(|reason| TransactError::Refused { account: Box::new(account.clone()), reason })
-}
-
-fn transaction(booking: &Booking, stored: &Stored, remarks: Remarks<'_>, origin: Origin<'_>) -> Transaction {
-    let parts = parts(booking, stored).into_iter();
-    Transaction {
-        transaction_id: Some(stored.transaction_id),
-        entry_type: booking.entry_type,
-        amount: booking.amount,
-        balance_after: booking.balance_after.get(),
-        reference: remarks.reference.map(str::to_owned),
-        reason: remarks.reason.map(str::to_owned),
-        refers_to: booking.refers_to,
-        actor: origin.provenance.actor.clone(),
-        occurred_at: origin.now,
-        lots: parts.map(movement).collect(),
-    }
-}
-
-const fn movement(part: LotPart) -> Movement {
-    Movement { lot_id: Some(part.lot_id), points: part.points, expires_at: part.expires_at }
 }

@@ -9,6 +9,7 @@ use chassis::http::Limits;
 use chassis::testing::{Answer, ask};
 use futures::StreamExt;
 use futures::stream;
+use point::usecase::transact::Transactor;
 use shared_events::delivery::Wake;
 
 use crate::support::{Membership, Service, TERMS, now, patch, request};
@@ -179,13 +180,9 @@ async fn half_a_body_is_refused_whether_the_rest_is_late_or_lost() {
     assert_eq!(answer.problem(), (400, "malformed-request"));
 
     let impatient = Limits { body_timeout: Duration::from_millis(50), ..Limits::default() };
-    let state = point::http::State {
-        pool: service.pool.clone(),
-        relay: Wake::new(),
-        clock: now,
-        terms: TERMS,
-        forfeit_delay: None,
-    };
+    let (pool, relay) = (service.pool.clone(), Wake::new());
+    let transactor = Transactor::new(pool.clone(), relay.clone(), TERMS);
+    let state = point::http::State { pool, relay, clock: now, transactor, forfeit_delay: None };
     let router = chassis::http::test_router_with(point::http::public(state), impatient);
     let late = half().chain(stream::pending::<io::Result<Vec<u8>>>());
     let answer = ask(&router, patch(MEMBER, Body::from_stream(late))).await;

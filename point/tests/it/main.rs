@@ -13,6 +13,7 @@ mod conditional;
 mod document;
 mod expiry;
 mod forfeitures;
+mod groups;
 mod idempotency;
 mod ledger;
 mod member_changed;

@@ -11,7 +11,7 @@ use point::domain::{SpentPolicy, Validity};
 use point::fault::Delay;
 use point::http::{self, State};
 use point::policy::Policies;
-use point::usecase::transact::Terms;
+use point::usecase::transact::{Terms, Transactor};
 use serde_json::{Value, json};
 use shared_events::delivery::{AfterCommit, EventHandler, Outcome, Wake};
 use shared_events::event::MemberStatus;
@@ -68,8 +68,12 @@ impl Service {
 
     /// Runs a statement that the serving role may not.
     pub async fn as_owner(&self, statement: &'static str) {
-        let mut owner = PgConnection::connect(&self.owner_url).await.expect("a connection");
-        sqlx::query(statement).execute(&mut owner).await.expect("the statement succeeds");
+        sqlx::query(statement).execute(&mut self.owner().await).await.expect("the statement succeeds");
+    }
+
+    /// A connection as the role that owns the tables.
+    pub async fn owner(&self) -> PgConnection {
+        PgConnection::connect(&self.owner_url).await.expect("a connection")
     }
 
     fn of(
@@ -79,7 +83,9 @@ impl Service {
         terms: Terms,
         forfeit_delay: Option<Delay>,
     ) -> Self {
-        let state = State { pool: pool.clone(), relay: Wake::new(), clock, terms, forfeit_delay };
+        let relay = Wake::new();
+        let transactor = Transactor::new(pool.clone(), relay.clone(), terms);
+        let state = State { pool: pool.clone(), relay, clock, transactor, forfeit_delay };
         let public = chassis::http::test_router(http::public(state.clone()));
         let internal = chassis::http::test_router(http::internal(state));
         Self { pool, owner_url, public, internal }

@@ -22,6 +22,32 @@ pub struct AggregateVersion {
     pub version: i64,
 }
 
+/// An event that is to be published.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    event_type: &'static str,
+    topic: &'static str,
+    aggregate: AggregateVersion,
+    payload: String,
+    provenance: Provenance,
+}
+
+impl NewEvent {
+    /// Tells of an aggregate.
+    ///
+    /// # Errors
+    /// When the payload is no JSON.
+    pub fn new<P: Payload>(
+        aggregate: AggregateVersion,
+        payload: &P,
+        provenance: &Provenance,
+    ) -> sqlx::Result<Self> {
+        let payload = serde_json::to_string(payload).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        let (event_type, topic, provenance) = (P::TYPE, P::TOPIC.suffix(), provenance.clone());
+        Ok(Self { event_type, topic, aggregate, payload, provenance })
+    }
+}
+
 /// Writes an event into the outbox. Wake the relay after the commit.
 ///
 /// # Errors
@@ -32,53 +58,32 @@ pub async fn append_in_tx<P: Payload>(
     payload: &P,
     provenance: &Provenance,
 ) -> sqlx::Result<()> {
-    let payload = serde_json::to_string(payload).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    sqlx::query!(
-        "INSERT INTO outbox (ce_id, type, topic, key, sequence, membership_id, payload, traceparent, actor)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        Uuid::now_v7(),
-        P::TYPE,
-        P::TOPIC.suffix(),
-        aggregate.member_id.to_string(),
-        aggregate.version,
-        aggregate.membership_id.0,
-        payload,
-        provenance.traceparent,
-        provenance.actor,
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
+    append_all_in_tx(tx, &[NewEvent::new(aggregate, payload, provenance)?]).await
 }
 
-/// As [`append_in_tx`], for many events of one type at once: they are published in their order.
+/// Writes events into the outbox, in one statement: they are published in their order. Wake the relay after the commit.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn append_all_in_tx<P: Payload>(
-    tx: &mut PgConnection,
-    events: &[(AggregateVersion, P)],
-    provenance: &Provenance,
-) -> sqlx::Result<()> {
-    let payloads: Result<Vec<String>, serde_json::Error> =
-        events.iter().map(|(_, payload)| serde_json::to_string(payload)).collect();
-    let payloads = payloads.map_err(|error| sqlx::Error::Encode(error.into()))?;
-    let versions = || events.iter().map(|(aggregate, _)| aggregate);
+pub async fn append_all_in_tx(tx: &mut PgConnection, events: &[NewEvent]) -> sqlx::Result<()> {
+    let keys: Vec<String> = events.iter().map(|event| event.aggregate.member_id.to_string()).collect();
     sqlx::query!(
         "INSERT INTO outbox (ce_id, type, topic, key, sequence, membership_id, payload, traceparent, actor)
-         SELECT ce_id, $1, $2, key, sequence, membership_id, payload, $3, $4
-         FROM unnest($5::uuid[], $6::text[], $7::bigint[], $8::uuid[], $9::text[])
-              WITH ORDINALITY AS new (ce_id, key, sequence, membership_id, payload, number)
+         SELECT ce_id, type, topic, key, sequence, membership_id, payload, traceparent, actor
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::uuid[], $7::text[], $8::text[],
+                     $9::text[])
+              WITH ORDINALITY
+              AS new (ce_id, type, topic, key, sequence, membership_id, payload, traceparent, actor, number)
          ORDER BY number",
-        P::TYPE,
-        P::TOPIC.suffix(),
-        provenance.traceparent,
-        provenance.actor,
-        &versions().map(|_| Uuid::now_v7()).collect::<Vec<_>>(),
-        &versions().map(|aggregate| aggregate.member_id.to_string()).collect::<Vec<_>>(),
-        &versions().map(|aggregate| aggregate.version).collect::<Vec<_>>(),
-        &versions().map(|aggregate| aggregate.membership_id.0).collect::<Vec<_>>(),
-        &payloads,
+        &events.iter().map(|_| Uuid::now_v7()).collect::<Vec<_>>(),
+        &events.iter().map(|event| event.event_type).collect::<Vec<_>>() as &[&str],
+        &events.iter().map(|event| event.topic).collect::<Vec<_>>() as &[&str],
+        &keys,
+        &events.iter().map(|event| event.aggregate.version).collect::<Vec<_>>(),
+        &events.iter().map(|event| event.aggregate.membership_id.0).collect::<Vec<_>>(),
+        &events.iter().map(|event| event.payload.as_str()).collect::<Vec<_>>() as &[&str],
+        &events.iter().map(|event| event.provenance.traceparent.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
+        &events.iter().map(|event| event.provenance.actor.as_str()).collect::<Vec<_>>() as &[&str],
     )
     .execute(tx)
     .await?;
