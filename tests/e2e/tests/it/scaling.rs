@@ -13,7 +13,7 @@ const WINDOW: Duration = Duration::from_secs(6);
 /// Lets one point be busy with few commands at a time, however many cores the machine has.
 const SLOW_WRITE: &str = "
 CREATE FUNCTION point.take_time() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END';
-CREATE TRIGGER take_time AFTER INSERT ON point.ledger_entry FOR EACH STATEMENT EXECUTE FUNCTION point.take_time()";
+CREATE TRIGGER take_time AFTER INSERT ON point.ledger_entry FOR EACH ROW EXECUTE FUNCTION point.take_time()";
 
 #[test]
 fn a_second_replica_raises_the_throughput_and_shares_the_partitions() {
