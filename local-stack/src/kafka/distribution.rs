@@ -82,18 +82,31 @@ impl Distribution {
 
     /// `java` with Kafka's class path, a small heap and quick start; `arguments` are further options and the main class.
     pub(super) fn java(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(java::program());
-        command
-            .args(["-Xmx384m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"])
-            .arg("-Djava.awt.headless=true")
-            .arg(format!("-Dlog4j2.configurationFile={}", self.cache.join("log4j2.properties").display()))
-            .args(["-cp", &self.class_path])
-            .env_remove("JAVA_TOOL_OPTIONS");
+        let quick = ["-Xmx384m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
+        let mut command = self.jvm(&quick);
         let archive = self.class_archive();
         if archive.is_file() {
             command.arg(format!("-XX:SharedArchiveFile={}", archive.display()));
         }
         command.args(arguments);
+        command
+    }
+
+    /// One of Kafka's command-line tools, with the heap that Kafka's own scripts give those that measure.
+    pub(super) fn tool(&self, class: &str) -> Command {
+        let mut command = self.jvm(&["-Xmx512m"]);
+        command.arg(class);
+        command
+    }
+
+    fn jvm(&self, options: &[&str]) -> Command {
+        let mut command = Command::new(java::program());
+        command
+            .args(options)
+            .arg("-Djava.awt.headless=true")
+            .arg(format!("-Dlog4j2.configurationFile={}", self.cache.join("log4j2.properties").display()))
+            .args(["-cp", &self.class_path])
+            .env_remove("JAVA_TOOL_OPTIONS");
         command
     }
 

@@ -8,7 +8,7 @@ mod node;
 
 use std::{
     path::{Path, PathBuf},
-    process::ExitStatus,
+    process::{Command, ExitStatus},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -104,6 +104,13 @@ impl Kafka {
     /// The broker's process id; `None` while it is stopped.
     pub fn pid(&self) -> Option<u32> {
         self.current().map(|process| process.pid())
+    }
+
+    /// One of Kafka's own command-line tools, such as `org.apache.kafka.tools.TopicCommand`, told where this broker is.
+    pub fn tool(&self, class: &str) -> Command {
+        let mut command = self.distribution.tool(class);
+        command.args(["--bootstrap-server", &self.brokers()]);
+        command
     }
 
     /// A controlled shutdown.
