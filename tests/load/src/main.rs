@@ -3,7 +3,9 @@
 mod backlog;
 mod books;
 mod counter;
+mod events;
 mod expiry;
+mod kafka_tool;
 mod oha;
 mod pipeline;
 mod process;
@@ -35,6 +37,12 @@ enum Benchmark {
         /// How many joins, and how many earnings, are measured
         #[arg(long, default_value_t = 500, value_parser = value_parser!(u32).range(1..=100_000))]
         samples: u32,
+    },
+    /// How many events a second one process publishes and handles, beside what Kafka's own tools do on the same broker
+    Events {
+        /// How many changes of points are published and handled; a tenth as many events of members
+        #[arg(long, default_value_t = 1_000_000, value_parser = value_parser!(u32).range(1_000..=10_000_000))]
+        events: u32,
     },
     /// How fast due points expire, and what that does to those who earn and use meanwhile
     Expiry {
@@ -78,6 +86,7 @@ enum Benchmark {
 async fn main() -> anyhow::Result<()> {
     match Arguments::parse().benchmark.unwrap_or(Benchmark::Pipeline { samples: 500 }) {
         Benchmark::Pipeline { samples } => pipeline(samples).await,
+        Benchmark::Events { events } => measure_events(events).await,
         Benchmark::Expiry { accounts, lots_each } => expire(accounts, lots_each).await,
         Benchmark::Rates { members, seconds } => rates(members, seconds).await,
         Benchmark::Reconcile { accounts, entries_each } => reconcile(accounts, entries_each).await,
@@ -126,6 +135,18 @@ async fn sms(messages: u32, latency_ms: u32) -> anyhow::Result<()> {
     stack.stop().await;
     let mut report = Report::default();
     report.backlog(latency_ms, &worked_off);
+    report.print();
+    Ok(())
+}
+
+async fn measure_events(count: u32) -> anyhow::Result<()> {
+    let stack = durable_stack(Vec::new()).await?;
+    let measured = events::measure(&stack, count).await?;
+    stack.stop().await;
+    let mut report = Report::default();
+    for one in &measured {
+        report.events(one);
+    }
     report.print();
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use local_stack::service::ServiceProcess;
+use local_stack::stack::Stack;
 
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -21,8 +22,26 @@ pub fn resident_bytes_of(pid: u32) -> anyhow::Result<u64> {
     Ok(kibibytes * 1024)
 }
 
+/// What each process of a stack has used of the processors, in the order of the tables; nothing where it does not run.
+pub fn cpu_times(stack: &Stack) -> anyhow::Result<Vec<(&'static str, Duration)>> {
+    let services = ["member", "message", "point", "mypage"].map(|name| (name, stack.service(name).pid()));
+    let postgres = stack.postgres.as_ref().and_then(|postgres| postgres.pid());
+    let kafka = stack.kafka().and_then(|kafka| kafka.pid());
+    let all = services.into_iter().chain([("Postgres", postgres), ("Kafka", kafka)]);
+    all.map(|(name, pid)| Ok((name, pid.map_or(Ok(Duration::ZERO), cpu_time_of)?))).collect()
+}
+
+/// What they have used since `before`.
+pub fn cpu_times_since(
+    before: &[(&'static str, Duration)],
+    stack: &Stack,
+) -> anyhow::Result<Vec<(&'static str, Duration)>> {
+    let used = cpu_times(stack)?.into_iter().zip(before);
+    Ok(used.map(|((name, after), (_, before))| (name, after.saturating_sub(*before))).collect())
+}
+
 /// What a process and its children, those that have ended too, have used of the processors.
-pub fn cpu_time_of(pid: u32) -> anyhow::Result<Duration> {
+fn cpu_time_of(pid: u32) -> anyhow::Result<Duration> {
     let mut ticks = cpu_ticks(pid, true)?;
     for child in children_of(pid)? {
         // One that has ended meanwhile counts with its parent's.

@@ -74,10 +74,9 @@ async fn measure_one(
     target: &Target,
     each: Duration,
 ) -> anyhow::Result<Measured> {
-    let before = cpu(stack)?;
+    let before = process::cpu_times(stack)?;
     let most = oha::send(target, Pace::Saturating, CONNECTIONS, each).await?;
-    let used = cpu(stack)?.into_iter().zip(before);
-    let cpu = used.map(|((name, after), (_, before))| (name, after.saturating_sub(before))).collect();
+    let cpu = process::cpu_times_since(&before, stack)?;
     let caught_up = if target.method == "GET" { None } else { Some(catch_up(pool).await?) };
     let half = oha::send(target, Pace::Open(most.rate() / 2.0), CONNECTIONS, each).await?;
     if target.method != "GET" {
@@ -93,15 +92,6 @@ async fn catch_up(pool: &PgPool) -> sqlx::Result<Duration> {
         tokio::time::sleep(LOOK_EVERY).await;
     }
     Ok(start.elapsed())
-}
-
-/// What the processes have used of the processors, in the order of the table.
-fn cpu(stack: &Stack) -> anyhow::Result<Vec<(&'static str, Duration)>> {
-    let services = ["member", "message", "point", "mypage"].map(|name| (name, stack.service(name).pid()));
-    let postgres = stack.postgres.as_ref().and_then(|postgres| postgres.pid());
-    let kafka = stack.kafka().and_then(|kafka| kafka.pid());
-    let all = services.into_iter().chain([("Postgres", postgres), ("Kafka", kafka)]);
-    all.map(|(name, pid)| Ok((name, process::cpu_time_of(pid.context("it does not run")?)?))).collect()
 }
 
 /// A regular expression of the ids from 1 to below a power of ten.

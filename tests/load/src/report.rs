@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::backlog::WorkedOff;
+use crate::events;
 use crate::expiry::Expired;
 use crate::pipeline::Latencies;
 use crate::rates::Measured;
@@ -19,6 +20,8 @@ pub struct Report {
     reconciled: Vec<String>,
     rates: Vec<String>,
     costs: Vec<String>,
+    events: Vec<String>,
+    event_costs: Vec<String>,
 }
 
 impl Report {
@@ -92,10 +95,20 @@ impl Report {
             ms("p99.9"),
             most.failed() + half.failed(),
         ));
-        let each = cpu.iter().map(|(_, time)| {
-            format!("{:.0}", time.as_secs_f64() * 1_000_000.0 / most.served().max(1) as f64)
-        });
-        self.costs.push(format!("| {what} | {} |", each.collect::<Vec<_>>().join(" | ")));
+        self.costs.push(format!("| {what} | {} |", micros_each(cpu, most.served())));
+    }
+
+    /// A row of how many events pass, and one of what they cost.
+    pub fn events(&mut self, measured: &events::Measured) {
+        let events::Measured { what, events, time, baseline, cpu } = measured;
+        let ratio =
+            baseline.map_or_else(|| "–".to_owned(), |baseline| format!("{:.2}", measured.rate() / baseline));
+        self.events.push(format!(
+            "| {what} | {events} | {:.1} s | {:.0} | {ratio} |",
+            time.as_secs_f64(),
+            measured.rate(),
+        ));
+        self.event_costs.push(format!("| {what} | {} |", micros_each(cpu, u64::from(*events))));
     }
 
     /// Prints what was collected.
@@ -118,6 +131,15 @@ impl Report {
                  |---|---|---|---|---|---|---|",
                 &self.costs,
             ),
+            (
+                "| events | how many | time | a second | Kafka's own tool = 1 |\n|---|---|---|---|---|",
+                &self.events,
+            ),
+            (
+                "| microseconds of CPU an event | member | message | point | mypage | Postgres | Kafka |\n\
+                 |---|---|---|---|---|---|---|",
+                &self.event_costs,
+            ),
             ("| entries | accounts | time | most memory |\n|---|---|---|---|", &self.reconciled),
             (
                 "| messages | gateway | time | a second | slowest 5 s | fastest 5 s | most memory |\n\
@@ -130,6 +152,12 @@ impl Report {
             }
         }
     }
+}
+
+/// Cells of what each process used of the processors, in microseconds for each of so many.
+fn micros_each(cpu: &[(&str, Duration)], count: u64) -> String {
+    let each = cpu.iter().map(|(_, time)| format!("{:.0}", time.as_secs_f64() * 1e6 / count.max(1) as f64));
+    each.collect::<Vec<_>>().join(" | ")
 }
 
 #[allow(clippy::cast_precision_loss, reason = "latencies are far below 2^52 microseconds")]
