@@ -26,7 +26,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(35);
 /// What became of so many events.
 pub struct Measured {
     /// Who did what with them.
-    pub what: &'static str,
+    pub what: String,
     /// How many.
     pub events: u32,
     /// From the first to the last.
@@ -64,7 +64,8 @@ pub async fn measure(stack: &Stack, events: u32) -> anyhow::Result<Vec<Measured>
     let size = kafka_tool::log_size(kafka, POINTS).await? / u64::from(events);
     kafka_tool::create_topic(kafka, BASELINE, PARTITIONS).await?;
     let producing = kafka_tool::producer_rate(kafka, BASELINE, events, size);
-    let producer = tool(stack, "Kafka's ProducerPerformance", events, producing).await?;
+    let label = format!("Kafka's ProducerPerformance, {size} bytes each");
+    let producer = tool(stack, &label, events, producing).await?;
     point_publishes.baseline = Some(producer.rate());
 
     let consuming = kafka_tool::consumer_rate(kafka, POINTS, events);
@@ -84,7 +85,7 @@ pub async fn measure(stack: &Stack, events: u32) -> anyhow::Result<Vec<Measured>
     member_publishes.baseline = Some(producer.rate());
     stop(member).await?;
     let handling = handle_all(point, 2 * joins);
-    let mut point_handles = time(stack, "point handles that", 2 * joins, handling).await?;
+    let mut point_handles = time(stack, "point handles that, two an account", 2 * joins, handling).await?;
     point_handles.baseline = Some(consumer.rate());
 
     Ok(vec![producer, point_publishes, member_publishes, consumer, mypage_handles, point_handles])
@@ -93,28 +94,30 @@ pub async fn measure(stack: &Stack, events: u32) -> anyhow::Result<Vec<Measured>
 /// Measures what one of the services does.
 async fn time(
     stack: &Stack,
-    what: &'static str,
+    what: &str,
     events: u32,
     work: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<Measured> {
     eprintln!("{what} …");
     let (before, start) = (process::cpu_times(stack)?, Instant::now());
-    work.await.context(what)?;
+    work.await.with_context(|| what.to_owned())?;
     let time = start.elapsed();
-    Ok(Measured { what, events, time, baseline: None, cpu: process::cpu_times_since(&before, stack)? })
+    let cpu = process::cpu_times_since(&before, stack)?;
+    Ok(Measured { what: what.to_owned(), events, time, baseline: None, cpu })
 }
 
 /// Measures what one of Kafka's tools does, which times itself: the start of its Java machine does not count.
 async fn tool(
     stack: &Stack,
-    what: &'static str,
+    what: &str,
     events: u32,
     rate: impl Future<Output = anyhow::Result<f64>>,
 ) -> anyhow::Result<Measured> {
     eprintln!("{what} …");
     let before = process::cpu_times(stack)?;
-    let time = Duration::from_secs_f64(f64::from(events) / rate.await.context(what)?);
-    Ok(Measured { what, events, time, baseline: None, cpu: process::cpu_times_since(&before, stack)? })
+    let time = Duration::from_secs_f64(f64::from(events) / rate.await.with_context(|| what.to_owned())?);
+    let cpu = process::cpu_times_since(&before, stack)?;
+    Ok(Measured { what: what.to_owned(), events, time, baseline: None, cpu })
 }
 
 /// Starts a service and waits until it has handled so many events. That it joins its group first counts.
