@@ -9,6 +9,7 @@ use e2e::{
 };
 use reqwest::Method;
 use serde_json::json;
+use tokio::sync::Notify;
 
 /// The writes of each transaction, in order.
 type Transactions = &'static [&'static [&'static str]];
@@ -167,8 +168,18 @@ impl Victim<'_> {
     /// Returns the commands that were sent.
     async fn survive(&self, crash: &Crash) -> Option<Sent> {
         let breakpoint = self.breakpoints.arm(crash.write, crash.moment).await;
-        let (answer, ()) = tokio::join!(self.ask(crash.operation), async {
+        let answered = Notify::new();
+        let asking = async {
+            let answer = self.ask(crash.operation).await;
+            answered.notify_one();
+            answer
+        };
+        let (answer, ()) = tokio::join!(asking, async {
             breakpoint.reached().await;
+            if !crash.is_before_the_answer && crash.operation != Operation::Withdraw {
+                // It may still be on its way: the relay does not wait for it.
+                answered.notified().await;
+            }
             self.world.service(crash.victim).kill().await;
             let is_alone = crash.victim == owner(crash.write);
             let is_lost = is_alone && crash.moment == Moment::Write;
