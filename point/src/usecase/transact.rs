@@ -12,6 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use shared_events::delivery::{AfterCommit, Wake};
+use shared_events::event::MemberStatus;
 use shared_events::{MemberId, Provenance};
 use sqlx::PgPool;
 
@@ -20,7 +21,8 @@ use crate::domain::{
     Account, AccountState, CancelRefused, ChangeRefused, PointChange, Points, SpentPolicy, TransactionId,
     Validity,
 };
-use crate::store::ledger::{Remarks, Transaction};
+use crate::store::history::Transaction;
+use crate::store::ledger::Remarks;
 
 /// How many groups of commands may be under way at a time: while one waits for the disk, the next ones are decided.
 const LANES: usize = 4;
@@ -88,8 +90,8 @@ pub fn etag(account: &Account, now: DateTime<Utc>) -> ETag {
 /// What was done, or would be.
 #[derive(Clone, Debug)]
 pub struct Done {
-    /// The account after it.
-    pub account: Account,
+    /// The status of the member.
+    pub member_status: Option<MemberStatus>,
     /// The transaction; after a dry run it has no id, and neither have its new lots.
     pub transaction: Transaction,
 }
@@ -223,11 +225,11 @@ impl Shared {
                     }
                     later.into_values().for_each(|group| self.carry_out_apart(group));
                 }
-                // Postgres refused something: which command's it was shows when each has a transaction of its own.
-                Err(error) if group.len() > 1 && error.as_database_error().is_some() => {
+                // Which command's fault it was shows when each has a transaction of its own.
+                Err(GroupError::Refused(_)) if group.len() > 1 => {
                     group.for_each(|(item, answer)| self.carry_out_apart(vec![Waiting { item, answer }]));
                 }
-                Err(error) => {
+                Err(GroupError::Refused(error) | GroupError::Failed(error)) => {
                     let error = Arc::new(error);
                     group.for_each(|(_, answer)| {
                         answer.give(Err(TransactError::Database(Arc::clone(&error))))
@@ -243,22 +245,37 @@ impl Shared {
         tokio::spawn(Arc::clone(self).carry_out(group, Locking::Waiting));
     }
 
-    async fn perform(&self, requests: &[(Request, Record)], locking: Locking) -> sqlx::Result<Vec<Verdict>> {
-        let mut tx = self.pool.begin().await?;
+    async fn perform(
+        &self,
+        requests: &[(Request, Record)],
+        locking: Locking,
+    ) -> Result<Vec<Verdict>, GroupError> {
+        let mut tx = self.pool.begin().await.map_err(GroupError::Failed)?;
         let mut after = AfterCommit::default();
-        let performed = perform_in_tx(&mut tx, &self.terms, requests, locking, &mut after).await;
-        match performed {
+        match perform_in_tx(&mut tx, &self.terms, requests, locking, &mut after).await {
             Ok(performed) if performed.has_written => {
-                tx.commit().await?;
+                tx.commit().await.map_err(GroupError::Failed)?;
                 after.run();
                 self.relay.wake();
                 Ok(performed.verdicts)
             }
             // At once, not when the connection is used next: the next request may come with the same key.
-            other => {
-                tx.rollback().await?;
-                Ok(other?.verdicts)
+            undone => {
+                tx.rollback().await.map_err(GroupError::Failed)?;
+                undone.map(|performed| performed.verdicts).map_err(|error| match error {
+                    error @ sqlx::Error::Database(_) => GroupError::Refused(error),
+                    error => GroupError::Failed(error),
+                })
             }
         }
     }
+}
+
+/// Why a group was not carried out.
+enum GroupError {
+    /// Postgres refused a statement, and nothing was done.
+    Refused(sqlx::Error),
+    /// The database could not be used. Whether something was done is unknown where the commit itself was cut off, so it must
+    /// not be done again.
+    Failed(sqlx::Error),
 }

@@ -193,3 +193,27 @@ async fn what_postgres_refuses_to_one_command_is_done_for_the_others() {
     let balance = async |member_id| service.get(&format!("/points/{member_id}")).await.number("remainPoint");
     assert_eq!((balance(a).await, balance(b).await), (1_004, 1_002));
 }
+
+#[tokio::test]
+async fn what_fails_at_the_commit_is_not_done_again() {
+    let service = service().await;
+    let [a, b, _] = MEMBERS;
+    // What a sequence counts is not rolled back.
+    let mut owner = service.owner().await;
+    let fails = "CREATE SEQUENCE tried;
+                 GRANT USAGE ON SEQUENCE tried TO point_app;
+                 CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
+                     'BEGIN PERFORM nextval(''tried''); RAISE EXCEPTION ''the commit fails''; END';
+                 CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON ledger_entry DEFERRABLE INITIALLY DEFERRED
+                     FOR EACH ROW WHEN (NEW.amount = 13) EXECUTE FUNCTION fail()";
+    sqlx::raw_sql(fails).execute(&mut owner).await.expect("the trigger");
+
+    let answers = send_together(&service, vec![change(b, &[], 2), change(a, &[], 13)]).await;
+
+    assert_eq!(outcomes(&answers), [(500, "internal-error"), (500, "internal-error")]);
+    let tried: i64 =
+        sqlx::query_scalar("SELECT last_value FROM tried").fetch_one(&mut owner).await.expect("a count");
+    assert_eq!(tried, 1);
+    assert_eq!(service.get(&format!("/points/{b}")).await.number("remainPoint"), 1_000);
+    service.assert_books_are_right().await;
+}

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chassis::idempotency::{self, Once, OnceError};
 use shared_events::delivery::AfterCommit;
+use shared_events::event::MemberStatus;
 use shared_events::{MemberId, MembershipId};
 use sqlx::PgConnection;
 
@@ -86,9 +87,9 @@ pub(super) async fn perform_in_tx(
             Ok(Decision::Later) => Verdict::Later,
             Ok(Decision::Before(answer)) => Verdict::Now(Ok(Performed::Before(answer))),
             Ok(Decision::Draft(done)) => Verdict::Now(Ok(Performed::Now(done))),
-            Ok(Decision::Booked { number, account }) => {
+            Ok(Decision::Booked { number, member_status }) => {
                 let transaction = transactions.get(number).cloned().ok_or(sqlx::Error::RowNotFound)?;
-                let done = Done { account: *account, transaction };
+                let done = Done { member_status, transaction };
                 records.push((once, record(&done)));
                 Verdict::Now(Ok(Performed::Now(Box::new(done))))
             }
@@ -115,7 +116,7 @@ async fn lock_in_tx(
     requests: &[&Request],
     locking: Locking,
 ) -> sqlx::Result<HashMap<MemberId, Locked>> {
-    let members: HashSet<MemberId> = requests.iter().map(|request| request.member_id).collect();
+    let mut members: HashSet<MemberId> = requests.iter().map(|request| request.member_id).collect();
     let mut ours = Vec::new();
     let mut others = Vec::new();
     match locking {
@@ -125,13 +126,12 @@ async fn lock_in_tx(
             }
         }
         Locking::OnlyFree => {
-            let members: Vec<i64> = members.into_iter().map(MemberId::get).collect();
             ours = accounts::lock_free_in_tx(tx, &members).await?;
-            if ours.len() < members.len() {
-                let is_ours =
-                    |member_id: &MemberId| ours.iter().any(|account| account.member_id == *member_id);
+            for account in &ours {
+                members.remove(&account.member_id);
+            }
+            if !members.is_empty() {
                 others = accounts::with_open_in_tx(tx, &members).await?;
-                others.retain(|member_id| !is_ours(member_id));
             }
         }
     }
@@ -173,8 +173,8 @@ fn once(request: &Request) -> Once {
 
 /// What was decided on a command.
 enum Decision {
-    /// It is booked, as the entry of this number; the account after it.
-    Booked { number: usize, account: Box<Account> },
+    /// It is booked, as the entry of this number, on the account of a member in this status.
+    Booked { number: usize, member_status: Option<MemberStatus> },
     /// What it would do.
     Draft(Box<Done>),
     /// It was carried out before; what was recorded then.
@@ -204,7 +204,7 @@ impl Books {
         if *is_booked && (request.is_dry_run || matches!(request.command, Command::Cancel(..))) {
             return Ok(Ok(Decision::Later));
         }
-        if let Err(failed) = request.conditions.require(&etag(account, request.now)) {
+        if let Err(failed) = request.conditions.require(|| etag(account, request.now)) {
             return Ok(Err(failed.into()));
         }
         let mut changed = account.clone();
@@ -224,13 +224,14 @@ impl Books {
             journal.note(&mut without_expired, booking, Remarks::default(), origin);
         }
         journal.note(&mut changed, booking, request.remarks.clone(), origin);
+        let member_status = changed.member_status();
         if let Some(transaction) = draft.last_as_draft() {
-            return Ok(Ok(Decision::Draft(Box::new(Done { account: changed, transaction }))));
+            return Ok(Ok(Decision::Draft(Box::new(Done { member_status, transaction }))));
         }
         self.booked.extend(receipt);
         *is_booked = true;
-        account.clone_from(&changed);
-        Ok(Ok(Decision::Booked { number: self.journal.len() - 1, account: Box::new(changed) }))
+        *account = changed;
+        Ok(Ok(Decision::Booked { number: self.journal.len() - 1, member_status }))
     }
 }
 
