@@ -73,13 +73,13 @@ impl IntoParams for Conditions {
 }
 
 impl Conditions {
-    /// Whether a command may be carried out on a resource in this state.
+    /// Whether a command may be carried out on a resource in its state, which is asked for only where it matters.
     ///
     /// # Errors
     /// [`PreconditionFailed`], when `If-Match` names other states.
-    pub fn require(&self, current: &ETag) -> Result<(), PreconditionFailed> {
+    pub fn require(&self, current: impl FnOnce() -> ETag) -> Result<(), PreconditionFailed> {
         match &self.if_match {
-            Some(list) if !current.is_in(list, false) => Err(PreconditionFailed),
+            Some(list) if !current().is_in(list, false) => Err(PreconditionFailed),
             Some(_) | None => Ok(()),
         }
     }

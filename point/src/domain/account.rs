@@ -104,6 +104,15 @@ impl Account {
         }
     }
 
+    /// The member's status; nothing once the account is closed.
+    #[must_use]
+    pub const fn member_status(&self) -> Option<MemberStatus> {
+        match self.state {
+            AccountState::Open { member_status, .. } => Some(member_status),
+            AccountState::Closed { .. } => None,
+        }
+    }
+
     /// Earns or uses points; what is earned is valid until `expires_at`.
     ///
     /// # Errors

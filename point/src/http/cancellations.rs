@@ -12,8 +12,8 @@ use serde::Deserialize;
 use shared_events::MemberId;
 use utoipa::ToSchema;
 
-use super::command::{Fields, Mode, TransactionBody, carry_out};
-use super::{State, provenance};
+use super::State;
+use super::command::{Fields, Mode, TransactionBody, carry_out, request};
 use crate::domain::TransactionId;
 use crate::store::ledger::Remarks;
 use crate::usecase::transact::{Command, Request};
@@ -58,14 +58,9 @@ pub(super) async fn post(
     fields.check()?;
     let command = Command::Cancel(transaction_id, amount);
     let request = Request {
-        member_id,
-        command,
         remarks: Remarks { reference: None, reason: Some(reason) },
         is_dry_run: mode.dry_run,
-        once,
-        conditions,
-        provenance: provenance(&context),
-        now: (state.clock)(),
+        ..request(&state, &context, member_id, command, once, conditions)
     };
     carry_out(&state, base, request).await
 }

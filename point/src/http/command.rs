@@ -1,19 +1,21 @@
 //! What the commands of a shop and an operator have in common: their fields, and the transaction they answer with.
 
 use axum::response::{IntoResponse, Response};
+use chassis::conditional::Conditions;
 use chassis::hal::{BaseUrl, Recorded, Resource};
-use chassis::idempotency;
-use chassis::{FieldError, Problem};
+use chassis::idempotency::{self, Once};
+use chassis::{FieldError, Problem, RequestContext};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared_events::MemberId;
 use utoipa::{IntoParams, ToSchema};
 
-use super::State;
 use super::error::not_transacted;
+use super::{State, provenance};
 use crate::domain::{LotId, Points, TransactionId};
-use crate::store::ledger::{Movement, Transaction};
-use crate::usecase::transact::{Done, Performed, Request, TransactError};
+use crate::store::history::{Movement, Transaction};
+use crate::store::ledger::Remarks;
+use crate::usecase::transact::{Command, Done, Performed, Request, TransactError};
 
 /// Longest receipt and reason, in characters.
 const LONGEST_REMARK: usize = 200;
@@ -83,6 +85,27 @@ pub(super) fn resource(
         None => base.href(format_args!("/points/{member_id}/transactions")),
     };
     Resource::new("transaction", href, body)
+}
+
+/// A command as it comes: nothing is said about it, and it is meant.
+pub(super) fn request(
+    state: &State,
+    context: &RequestContext,
+    member_id: MemberId,
+    command: Command,
+    once: Once,
+    conditions: Conditions,
+) -> Request {
+    Request {
+        member_id,
+        command,
+        remarks: Remarks::default(),
+        is_dry_run: false,
+        once,
+        conditions,
+        provenance: provenance(context),
+        now: (state.clock)(),
+    }
 }
 
 /// Carries out a command: 201 and the transaction, or 200 and what it would be.

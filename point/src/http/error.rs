@@ -8,7 +8,6 @@ use shared_events::event::MemberStatus;
 use shared_events::{MemberId, MembershipId};
 use uuid::Uuid;
 
-use super::points::member_status;
 use crate::domain::{
     Account, AccountState, CancelRefused, ChangeRefused, EntryType, Lots, PointChange, Points,
 };
@@ -104,7 +103,7 @@ fn cancel_refused(account: &Account, reason: CancelRefused) -> Problem {
 
 fn with_balance(problem: Problem, account: &Account) -> Problem {
     problem
-        .with_member("memberStatus", member_status(account))
+        .with_member("memberStatus", account.member_status())
         .with_member("remainPoint", account.balance.get())
 }
 

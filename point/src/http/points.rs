@@ -14,13 +14,12 @@ use shared_events::MemberId;
 use shared_events::event::MemberStatus;
 use utoipa::ToSchema;
 
-use super::command::answer;
+use super::State;
+use super::command::{answer, request};
 use super::error::{account_not_found, not_patched};
-use super::{State, provenance};
-use crate::domain::{Account, AccountState, PointChange};
-use crate::store::ledger::Remarks;
+use crate::domain::{Account, PointChange};
 use crate::store::lots;
-use crate::usecase::transact::{Command, Done, EXPIRING_SOON, Request, etag};
+use crate::usecase::transact::{Command, Done, EXPIRING_SOON, etag};
 
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({ "memberId": 1, "memberStatus": "NORMAL", "remainPoint": 1_500, "requirePoint": 500 }))]
@@ -62,20 +61,6 @@ pub(super) struct Patch {
     require_point: Integer,
 }
 
-fn resource(base: &BaseUrl, account: &Account, require_point: Option<i64>) -> Resource<Point> {
-    let member_id = account.member_id;
-    let remain_point = account.balance.get();
-    let body = Point { member_id, member_status: member_status(account), remain_point, require_point };
-    Resource::new("point", base.href(format_args!("/points/{member_id}")), body)
-}
-
-pub(super) fn member_status(account: &Account) -> Option<MemberStatus> {
-    match account.state {
-        AccountState::Open { member_status, .. } => Some(member_status),
-        AccountState::Closed { .. } => None,
-    }
-}
-
 /// The balance, and what of it expires when
 #[utoipa::path(
     get,
@@ -99,7 +84,7 @@ pub(super) async fn get(
     let account = lots::find_account(&state.pool, member_id).await?.ok_or_else(account_not_found)?;
     let point = Point {
         member_id,
-        member_status: member_status(&account),
+        member_status: account.member_status(),
         remain_point: account.usable(now),
         require_point: None,
     };
@@ -142,16 +127,12 @@ pub(super) async fn patch(
         Problem::invalid_request(vec![FieldError::new("/requirePoint", error.to_string())])
             .with_member("requirePoint", require_point)
     })?;
-    let request = Request {
-        member_id,
-        command: Command::Change(change, None),
-        remarks: Remarks::default(),
-        is_dry_run: false,
-        once,
-        conditions,
-        provenance: provenance(&context),
-        now: (state.clock)(),
+    let request = request(&state, &context, member_id, Command::Change(change, None), once, conditions);
+    let resource = move |done: &Done| {
+        let Done { member_status, ref transaction } = *done;
+        let (remain_point, require_point) = (transaction.balance_after, Some(require_point.0));
+        let body = Point { member_id, member_status, remain_point, require_point };
+        Resource::new("point", base.href(format_args!("/points/{member_id}")), body)
     };
-    let resource = move |done: &Done| resource(&base, &done.account, Some(require_point.0));
     answer(&state, request, resource, |error| not_patched(error, change)).await
 }

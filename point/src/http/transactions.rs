@@ -14,12 +14,13 @@ use shared_events::MemberId;
 use shared_events::time::in_micros;
 use utoipa::{IntoParams, ToSchema};
 
-use super::command::{Fields, Mode, TransactionBody, carry_out, resource};
+use super::State;
+use super::command::{Fields, Mode, TransactionBody, carry_out, request, resource};
 use super::error::{account_not_found, transaction_not_found};
-use super::{State, provenance};
 use crate::domain::{EntryType, PointChange, TransactionId};
 use crate::store::accounts;
-use crate::store::ledger::{self, Filter, Remarks};
+use crate::store::history::{self, Filter};
+use crate::store::ledger::Remarks;
 use crate::usecase::transact::{Command, Request};
 
 #[derive(Deserialize, ToSchema)]
@@ -80,15 +81,11 @@ pub(super) async fn post(
         fields.wrong("/expiresAt", "only what is earned expires");
     }
     fields.check()?;
+    let command = Command::Change(change, new.expires_at.map(in_micros));
     let request = Request {
-        member_id,
-        command: Command::Change(change, new.expires_at.map(in_micros)),
         remarks: Remarks { reference: Some(new.reference), reason: new.reason },
         is_dry_run: mode.dry_run,
-        once,
-        conditions,
-        provenance: provenance(&context),
-        now: (state.clock)(),
+        ..request(&state, &context, member_id, command, once, conditions)
     };
     carry_out(&state, base, request).await
 }
@@ -110,7 +107,7 @@ pub(super) async fn get(
 ) -> Result<Resource<TransactionBody>, Problem> {
     let mut connection = state.pool.acquire().await?;
     let account = accounts::find_open(&mut connection, member_id).await?.ok_or_else(account_not_found)?;
-    let found = ledger::find(&mut *connection, account.membership_id, transaction_id).await?;
+    let found = history::find(&mut *connection, account.membership_id, transaction_id).await?;
     found.map(|transaction| resource(&base, member_id, transaction)).ok_or_else(transaction_not_found)
 }
 
@@ -154,7 +151,7 @@ pub(super) async fn list(
     let (filter, limit) = parameters.filter()?;
     let mut connection = state.pool.acquire().await?;
     let account = accounts::find_open(&mut connection, member_id).await?.ok_or_else(account_not_found)?;
-    let mut found = ledger::list(&mut *connection, account.membership_id, filter, limit + 1).await?;
+    let mut found = history::list(&mut *connection, account.membership_id, filter, limit + 1).await?;
     let has_more = i64::try_from(found.len()).is_ok_and(|count| count > limit);
     found.truncate(usize::try_from(limit).unwrap_or(0));
     let last = found.last().and_then(|transaction| transaction.transaction_id);

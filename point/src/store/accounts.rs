@@ -1,5 +1,7 @@
 //! Accounts in Postgres, without their lots: see [`lots`](super::lots).
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use shared_events::event::MemberStatus;
 use shared_events::{MemberId, MembershipId};
@@ -73,12 +75,15 @@ pub async fn lock_open_in_tx(tx: &mut PgConnection, member_id: MemberId) -> sqlx
 }
 
 /// The open accounts of members that nobody else has locked, locked until the transaction ends.
-pub async fn lock_free_in_tx(tx: &mut PgConnection, members: &[i64]) -> sqlx::Result<Vec<Account>> {
+pub async fn lock_free_in_tx(
+    tx: &mut PgConnection,
+    members: &HashSet<MemberId>,
+) -> sqlx::Result<Vec<Account>> {
     let free = sqlx::query_as!(
         Row,
         "SELECT membership_id, member_id, member_status, member_version, balance, version, signup_granted, forfeited
          FROM account WHERE member_id = ANY ($1) AND closed_at IS NULL FOR UPDATE SKIP LOCKED",
-        members
+        &members.iter().map(|member_id| member_id.get()).collect::<Vec<_>>()
     )
     .fetch_all(tx)
     .await?;
@@ -86,10 +91,13 @@ pub async fn lock_free_in_tx(tx: &mut PgConnection, members: &[i64]) -> sqlx::Re
 }
 
 /// Which of these members have an open account.
-pub async fn with_open_in_tx(tx: &mut PgConnection, members: &[i64]) -> sqlx::Result<Vec<MemberId>> {
+pub async fn with_open_in_tx(
+    tx: &mut PgConnection,
+    members: &HashSet<MemberId>,
+) -> sqlx::Result<Vec<MemberId>> {
     let open = sqlx::query_scalar!(
         "SELECT member_id FROM account WHERE member_id = ANY ($1) AND closed_at IS NULL",
-        members
+        &members.iter().map(|member_id| member_id.get()).collect::<Vec<_>>()
     )
     .fetch_all(tx)
     .await?;

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod books;
+pub mod history;
 pub mod holders;
 pub mod ledger;
 pub mod lots;

@@ -15,7 +15,8 @@ use crate::domain::{Account, Booking, EntryType, LotId, TransactionId};
 use crate::metrics;
 use crate::store::Origin;
 use crate::store::accounts::Columns;
-use crate::store::ledger::{self, Entry, Movement, Remarks, StoredIds, Transaction, UNSTORED};
+use crate::store::history::{Movement, Transaction};
+use crate::store::ledger::{self, Entry, Remarks, StoredIds, UNSTORED};
 
 /// What is booked in a transaction, in the order of booking; all of it is stored at once.
 #[derive(Default)]
