@@ -1,44 +1,51 @@
 //! Whenever a notification was sent or failed: the welcome decides between NORMAL and ABNORMAL.
 
-use shared_events::delivery::outbox::{self, AggregateVersion};
+use std::slice;
+
 use shared_events::delivery::{AfterCommit, HandlerError, Outcome};
-use shared_events::event::{MemberStatus, MemberStatusChanged, MessageKind};
-use shared_events::{Envelope, MembershipId};
+use shared_events::event::{MemberStatus, MessageKind};
+use shared_events::{Envelope, Event, MembershipId};
 use sqlx::{Connection, PgConnection};
 
+use super::memberships::Memberships;
 use crate::domain::{Member, Transition, WelcomeOutcome};
-use crate::metrics;
 use crate::store::members::{self, StoreError};
+
+/// The membership whose welcome has ended, and how it did.
+pub(super) fn ended_welcome(event: &Event) -> Option<(MembershipId, WelcomeOutcome)> {
+    let (kind, membership_id, outcome) = match event {
+        Event::MessageSent(sent) => (sent.kind, sent.membership_id, WelcomeOutcome::Sent),
+        Event::MessageFailed(failed) => (failed.kind, failed.membership_id, WelcomeOutcome::Failed),
+        _ => return None,
+    };
+    (kind == MessageKind::Welcome).then_some((membership_id, outcome))
+}
 
 pub(super) async fn handle_in_tx(
     tx: &mut PgConnection,
+    memberships: &mut Memberships,
     envelope: &Envelope,
     membership_id: MembershipId,
-    kind: MessageKind,
     outcome: WelcomeOutcome,
     after: &mut AfterCommit,
 ) -> Result<Outcome, HandlerError> {
-    if kind != MessageKind::Welcome {
-        return Ok(Outcome::Ignored);
-    }
-    let Some(mut member) = members::lock_membership_in_tx(tx, membership_id).await? else {
+    let Some(former) = memberships.get(membership_id) else {
         return Ok(Outcome::Stale);
     };
-    let was_abnormal = member.status == MemberStatus::Abnormal;
+    let was_abnormal = former.status == MemberStatus::Abnormal;
+    let mut member = former.clone();
     let transition = member.end_welcome(outcome);
     if transition == Transition::Applied {
-        if was_abnormal {
+        if !was_abnormal {
+            memberships.change(member, &envelope.provenance, after)?;
+        } else {
+            // Another member may become ABNORMAL by an event before this one, and leave the number.
+            memberships.store_in_tx(tx).await?;
             if !reinstate_in_tx(tx, &member).await? {
                 return Ok(Outcome::Ignored);
             }
-        } else {
-            members::update_in_tx(tx, &member).await?;
+            memberships.publish(member, &envelope.provenance, after)?;
         }
-        let aggregate =
-            AggregateVersion { member_id: member.member_id, membership_id, version: member.version };
-        let event = MemberStatusChanged(member.to_state());
-        outbox::append_in_tx(tx, aggregate, &event, &envelope.provenance).await?;
-        after.add(move || metrics::became(member.status));
     }
     Ok(transition.into())
 }
@@ -46,7 +53,7 @@ pub(super) async fn handle_in_tx(
 /// Stores an ABNORMAL member as NORMAL, unless another member has the phone number by now. Says whether it did.
 async fn reinstate_in_tx(tx: &mut PgConnection, member: &Member) -> Result<bool, HandlerError> {
     let mut savepoint = tx.begin().await?;
-    match members::update_in_tx(&mut savepoint, member).await {
+    match members::update_all_in_tx(&mut savepoint, slice::from_ref(member)).await {
         Ok(()) => savepoint.commit().await?,
         Err(StoreError::PhoneTaken) => {
             savepoint.rollback().await?;

@@ -1,14 +1,16 @@
 //! What member does when something happens elsewhere.
 
+mod memberships;
 mod message_ended;
 mod points_forfeited;
 
 use shared_events::delivery::{AfterCommit, EventHandler, HandlerError, Outcome};
 use shared_events::event::{MessageFailed, MessageSent, Payload, PointsForfeited};
-use shared_events::{Envelope, Event};
+use shared_events::{Envelope, Event, MembershipId};
 use sqlx::PgConnection;
 
-use crate::domain::{Transition, WelcomeOutcome};
+use self::memberships::Memberships;
+use crate::domain::Transition;
 use crate::store::members::StoreError;
 
 /// Member's policies.
@@ -27,24 +29,50 @@ impl EventHandler for Policies {
         event: Event,
         after: &mut AfterCommit,
     ) -> Result<Outcome, HandlerError> {
-        let outcome = match event {
-            Event::MessageSent(sent) => {
-                let outcome = WelcomeOutcome::Sent;
-                message_ended::handle_in_tx(tx, envelope, sent.membership_id, sent.kind, outcome, after)
-                    .await?
-            }
-            Event::MessageFailed(failed) => {
-                let outcome = WelcomeOutcome::Failed;
-                message_ended::handle_in_tx(tx, envelope, failed.membership_id, failed.kind, outcome, after)
-                    .await?
-            }
-            Event::PointsForfeited(forfeited) => {
-                points_forfeited::handle_in_tx(tx, envelope, &forfeited, after).await?
-            }
-            _ => Outcome::Ignored,
-        };
-        Ok(outcome)
+        let outcomes = self.handle_all_in_tx(tx, vec![(envelope, event)], after).await?;
+        Ok(outcomes.into_iter().next().unwrap_or(Outcome::Ignored))
     }
+
+    async fn handle_all_in_tx(
+        &self,
+        tx: &mut PgConnection,
+        events: Vec<(&Envelope, Event)>,
+        after: &mut AfterCommit,
+    ) -> Result<Vec<Outcome>, HandlerError> {
+        let concerned: Vec<MembershipId> = events.iter().filter_map(|(_, event)| concerned(event)).collect();
+        let mut memberships = Memberships::lock_in_tx(tx, &concerned).await?;
+        let mut outcomes = Vec::with_capacity(events.len());
+        for (envelope, event) in &events {
+            outcomes.push(react_in_tx(tx, &mut memberships, envelope, event, after).await?);
+        }
+        memberships.store_in_tx(tx).await?;
+        Ok(outcomes)
+    }
+}
+
+/// The membership that an event may change.
+fn concerned(event: &Event) -> Option<MembershipId> {
+    match event {
+        Event::PointsForfeited(forfeited) => Some(forfeited.membership_id),
+        event => message_ended::ended_welcome(event).map(|(membership_id, _)| membership_id),
+    }
+}
+
+/// Decides on an event. What that changes is stored at once, or noted in the memberships to be stored.
+async fn react_in_tx(
+    tx: &mut PgConnection,
+    memberships: &mut Memberships,
+    envelope: &Envelope,
+    event: &Event,
+    after: &mut AfterCommit,
+) -> Result<Outcome, HandlerError> {
+    if let Event::PointsForfeited(forfeited) = event {
+        return points_forfeited::handle_in_tx(tx, memberships, envelope, forfeited, after).await;
+    }
+    let Some((membership_id, outcome)) = message_ended::ended_welcome(event) else {
+        return Ok(Outcome::Ignored);
+    };
+    message_ended::handle_in_tx(tx, memberships, envelope, membership_id, outcome, after).await
 }
 
 impl From<StoreError> for HandlerError {

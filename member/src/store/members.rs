@@ -1,8 +1,10 @@
 //! Members in Postgres.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use shared_events::{MemberId, MembershipId};
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::domain::Member;
@@ -79,35 +81,37 @@ pub async fn insert_in_tx(tx: &mut PgConnection, member: &Member) -> Result<(), 
     Ok(())
 }
 
-/// Stores the status and version of a member that is locked. An ABNORMAL member that becomes NORMAL may find that
-/// the phone number is taken.
-pub async fn update_in_tx(tx: &mut PgConnection, member: &Member) -> Result<(), StoreError> {
+/// Stores the status and version of members that are locked, each of them once. An ABNORMAL member that becomes NORMAL
+/// may find that the phone number is taken; then none is stored.
+pub async fn update_all_in_tx(tx: &mut PgConnection, members: &[Member]) -> Result<(), StoreError> {
     sqlx::query!(
-        "UPDATE member SET status = $2, version = $3 WHERE membership_id = $1",
-        member.membership_id.0,
-        member.status.as_str(),
-        member.version,
+        "UPDATE member SET status = new.status, version = new.version
+         FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS new (membership_id, status, version)
+         WHERE member.membership_id = new.membership_id",
+        &members.iter().map(|member| member.membership_id.0).collect::<Vec<_>>(),
+        &members.iter().map(|member| member.status.as_str()).collect::<Vec<_>>() as &[&str],
+        &members.iter().map(|member| member.version).collect::<Vec<_>>(),
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// A member, locked until the transaction ends.
-pub async fn lock_membership_in_tx(
+/// The members of those memberships that have not ended, locked until the transaction ends. The locks are taken by
+/// ascending membershipId: who takes several never waits for another in a circle.
+pub async fn lock_memberships_in_tx(
     tx: &mut PgConnection,
-    membership_id: MembershipId,
-) -> sqlx::Result<Option<Member>> {
-    sqlx::query_as!(
+    membership_ids: &[MembershipId],
+) -> sqlx::Result<HashMap<MembershipId, Member>> {
+    let rows = sqlx::query_as!(
         Row,
         "SELECT member_id, membership_id, phone_no, nickname, status, version, joined_at
-         FROM member WHERE membership_id = $1 FOR UPDATE",
-        membership_id.0
+         FROM member WHERE membership_id = ANY ($1) ORDER BY membership_id FOR UPDATE",
+        &membership_ids.iter().map(|membership_id| membership_id.0).collect::<Vec<_>>(),
     )
-    .fetch_optional(tx)
-    .await?
-    .map(Member::try_from)
-    .transpose()
+    .fetch_all(tx)
+    .await?;
+    rows.into_iter().map(|row| Ok((MembershipId(row.membership_id), row.try_into()?))).collect()
 }
 
 /// Removes a member. Returns its last version, or `None` when somebody else removed it first.
@@ -129,6 +133,20 @@ pub async fn find(executor: impl PgExecutor<'_>, member_id: MemberId) -> sqlx::R
     .await?
     .map(Member::try_from)
     .transpose()
+}
+
+/// Those of these members who are there.
+pub async fn find_all(pool: PgPool, members: Vec<MemberId>) -> sqlx::Result<HashMap<MemberId, Member>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT member_id, membership_id, phone_no, nickname, status, version, joined_at
+         FROM member WHERE member_id = ANY ($1)",
+        &members.iter().map(|member_id| member_id.get()).collect::<Vec<_>>()
+    )
+    .fetch_all(&pool)
+    .await?;
+    let members = rows.into_iter().map(Member::try_from);
+    members.map(|member| member.map(|member| (member.member_id, member))).collect()
 }
 
 /// Members by ascending id: those behind `after`, skipping `offset` of them.

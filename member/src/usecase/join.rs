@@ -1,5 +1,7 @@
 //! Join. Needs nothing but this service's own Postgres: it is open 24 hours, 365 days (the requirement).
 
+use std::slice;
+
 use chassis::idempotency::{Once, OnceError};
 use chrono::{DateTime, Utc};
 use shared_events::delivery::Wake;
@@ -135,7 +137,7 @@ async fn go_on_from_tombstone_in_tx(tx: &mut PgConnection, member: &mut Member) 
     let last_version = tombstones::supersede_in_tx(tx, member.member_id).await?;
     if last_version > 0 {
         member.go_on_from(last_version);
-        members::update_in_tx(tx, member).await?;
+        members::update_all_in_tx(tx, slice::from_ref(member)).await?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 )]
 
 mod bad_input;
+mod batches;
 mod document;
 mod idempotency;
 mod joining;

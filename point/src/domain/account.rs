@@ -158,16 +158,27 @@ impl Account {
         }
     }
 
+    /// Whether it is open.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        matches!(self.state, AccountState::Open { .. })
+    }
+
+    /// Whether a status at this version of the member is newer than what is known. Nothing is to a closed account.
+    #[must_use]
+    pub const fn is_behind(&self, version: i64) -> bool {
+        matches!(self.state, AccountState::Open { member_version, .. } if version > member_version)
+    }
+
     /// Copies the member's status, if it is newer than what is known. Says whether it was.
     pub fn follow_member(&mut self, status: MemberStatus, version: i64) -> bool {
-        match &mut self.state {
-            AccountState::Open { member_status, member_version, .. } if version > *member_version => {
-                *member_status = status;
-                *member_version = version;
-                true
-            }
-            AccountState::Open { .. } | AccountState::Closed { .. } => false,
+        let is_newer = self.is_behind(version);
+        if let AccountState::Open { member_status, member_version, .. } = &mut self.state
+            && is_newer
+        {
+            (*member_status, *member_version) = (status, version);
         }
+        is_newer
     }
 
     /// Grants the sign-up points to a NORMAL member that never had them.

@@ -1,5 +1,6 @@
 //! What point does when something happens elsewhere.
 
+mod holdings;
 mod member_changed;
 
 use shared_events::delivery::{AfterCommit, EventHandler, HandlerError, Outcome};
@@ -7,6 +8,8 @@ use shared_events::event::{MemberJoined, MemberStatusChanged, Payload};
 use shared_events::{Envelope, Event};
 use sqlx::PgConnection;
 
+use self::holdings::Holdings;
+use self::member_changed::MemberChanged;
 use crate::domain::Validity;
 
 /// Point's policies.
@@ -28,12 +31,28 @@ impl EventHandler for Policies {
         event: Event,
         after: &mut AfterCommit,
     ) -> Result<Outcome, HandlerError> {
-        match event {
-            Event::MemberJoined(MemberJoined(state))
-            | Event::MemberStatusChanged(MemberStatusChanged(state)) => {
-                Ok(member_changed::handle_in_tx(tx, envelope, &state, &self.validity, after).await?)
-            }
-            _ => Ok(Outcome::Ignored),
+        let outcomes = self.handle_all_in_tx(tx, vec![(envelope, event)], after).await?;
+        Ok(outcomes.into_iter().next().unwrap_or(Outcome::Ignored))
+    }
+
+    async fn handle_all_in_tx(
+        &self,
+        tx: &mut PgConnection,
+        events: Vec<(&Envelope, Event)>,
+        after: &mut AfterCommit,
+    ) -> Result<Vec<Outcome>, HandlerError> {
+        let changes: Vec<Option<MemberChanged<'_>>> =
+            events.into_iter().map(|(envelope, event)| MemberChanged::new(envelope, event)).collect();
+        let told: Vec<&MemberChanged<'_>> = changes.iter().flatten().collect();
+        let mut holdings = Holdings::lock_in_tx(tx, &told).await?;
+        let mut outcomes = Vec::with_capacity(changes.len());
+        for change in &changes {
+            outcomes.push(match change {
+                Some(change) => change.handle_in_tx(tx, &mut holdings, &self.validity, after).await?,
+                None => Outcome::Ignored,
+            });
         }
+        holdings.store_in_tx(tx, after).await?;
+        Ok(outcomes)
     }
 }

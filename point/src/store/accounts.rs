@@ -1,6 +1,6 @@
 //! Accounts in Postgres, without their lots: see [`lots`](super::lots).
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
 use shared_events::event::MemberStatus;
@@ -8,7 +8,7 @@ use shared_events::{MemberId, MembershipId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{decoded, ledger};
+use super::decoded;
 use crate::domain::{Account, AccountState, LotId, Lots, Points};
 
 pub(super) struct Row {
@@ -123,6 +123,29 @@ pub async fn lock_in_tx(
     .transpose()
 }
 
+/// The accounts of memberships, open or closed, and the open ones of members, locked until the transaction ends, in the
+/// order of memberIds. The holders are locked before, so that none is opened or closed meanwhile; other former accounts are
+/// left alone.
+pub async fn lock_all_in_tx(
+    tx: &mut PgConnection,
+    members: &BTreeSet<MemberId>,
+    memberships: &[MembershipId],
+) -> sqlx::Result<Vec<Account>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT membership_id, member_id, member_status, member_version, balance, version, signup_granted, forfeited
+         FROM account
+         WHERE membership_id = ANY (
+             $2::uuid[] || ARRAY(SELECT membership_id FROM account WHERE member_id = ANY ($1) AND closed_at IS NULL))
+         ORDER BY member_id, membership_id FOR UPDATE",
+        &members.iter().map(|member_id| member_id.get()).collect::<Vec<_>>(),
+        &memberships.iter().map(|membership_id| membership_id.0).collect::<Vec<_>>(),
+    )
+    .fetch_all(tx)
+    .await?;
+    rows.into_iter().map(Account::try_from).collect()
+}
+
 /// Whether nobody else is at this job at the moment; then nobody is until the transaction ends. Different jobs take turns:
 /// as they skip what is locked, one would otherwise leave out what the other is at.
 pub async fn try_lead_in_tx(tx: &mut PgConnection, job: &str) -> sqlx::Result<bool> {
@@ -169,31 +192,33 @@ pub async fn lock_due_in_tx(
     Ok((accounts.into_iter().map(Account::try_from).collect::<sqlx::Result<_>>()?, last))
 }
 
-/// Stores a new account.
-pub async fn insert_in_tx(tx: &mut PgConnection, account: &Account, now: DateTime<Utc>) -> sqlx::Result<()> {
-    let row = Columns::of(account, now);
+/// Stores new accounts, each with the time of its opening.
+pub async fn insert_all_in_tx(
+    tx: &mut PgConnection,
+    accounts: &[(Account, DateTime<Utc>)],
+) -> sqlx::Result<()> {
+    let rows: Vec<Columns> = accounts.iter().map(|(account, now)| Columns::of(account, *now)).collect();
     sqlx::query!(
         "INSERT INTO account (membership_id, member_id, member_status, member_version, balance, version,
                               signup_granted, opened_at, closed_at, forfeited)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8::timestamptz, CASE WHEN $9::bigint IS NULL THEN NULL ELSE $8::timestamptz END, $9)",
-        row.membership_id.0,
-        account.member_id.get(),
-        row.member_status,
-        row.member_version.unwrap_or(0),
-        row.balance,
-        row.version,
-        row.signup_granted.unwrap_or(false),
-        row.now,
-        row.forfeited,
+         SELECT membership_id, member_id, member_status, member_version, balance, version, signup_granted, at,
+                CASE WHEN forfeited IS NOT NULL THEN at END, forfeited
+         FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::boolean[],
+                     $8::timestamptz[], $9::bigint[])
+              AS new (membership_id, member_id, member_status, member_version, balance, version, signup_granted, at,
+                      forfeited)",
+        &rows.iter().map(|row| row.membership_id.0).collect::<Vec<_>>(),
+        &accounts.iter().map(|(account, _)| account.member_id.get()).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.member_status).collect::<Vec<_>>() as &[Option<&str>],
+        &rows.iter().map(|row| row.member_version.unwrap_or(0)).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.balance).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.version).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.signup_granted.unwrap_or(false)).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.now).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.forfeited).collect::<Vec<_>>() as &[Option<i64>],
     )
     .execute(tx)
     .await?;
-    Ok(())
-}
-
-/// Stores what changed in an account that is locked, where its balance did not.
-pub async fn update_in_tx(tx: &mut PgConnection, account: &Account, now: DateTime<Utc>) -> sqlx::Result<()> {
-    ledger::append_in_tx(tx, &[Columns::of(account, now)], &[]).await?;
     Ok(())
 }
 

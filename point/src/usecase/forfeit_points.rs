@@ -28,7 +28,7 @@ pub async fn forfeit_points(
     let origin = Origin { provenance, cause: None, now };
     let mut holder = holders::lock_in_tx(&mut tx, member_id).await?;
     let forfeited = match accounts::lock_in_tx(&mut tx, member_id, membership_id).await? {
-        Some(account) => close_in_tx(&mut tx, &mut holder, account, origin, &mut after).await?,
+        Some(mut account) => close_in_tx(&mut tx, &mut holder, &mut account, origin, &mut after).await?,
         None => {
             close_unheard_in_tx(&mut tx, &mut holder, membership_id, origin).await?;
             Points::ZERO
@@ -64,26 +64,26 @@ impl ForfeitError {
 pub(crate) async fn close_in_tx(
     tx: &mut PgConnection,
     holder: &mut Holder,
-    mut account: Account,
+    account: &mut Account,
     origin: Origin<'_>,
     after: &mut AfterCommit,
 ) -> sqlx::Result<Points> {
-    lots::load_in_tx(tx, &mut account).await?;
+    lots::load_in_tx(tx, account).await?;
     let mut journal = Journal::default();
-    journal.note_expiry(&mut account, origin);
+    journal.note_expiry(account, origin);
     let Some(Forfeiture { forfeited, booking }) = account.forfeit() else {
         return Ok(account.forfeited());
     };
-    holder.go_on_from(&account);
-    holders::update_in_tx(tx, holder).await?;
+    holder.go_on_from(account);
+    holders::update_all_in_tx(tx, &[holder]).await?;
     let is_empty = booking.is_none();
-    if let Some(booking) = booking {
-        journal.note(&mut account, booking, Remarks::default(), origin);
+    match booking {
+        Some(booking) => journal.note(account, booking, Remarks::default(), origin),
+        None => journal.note_unbooked(account, origin.now),
     }
     journal.store_in_tx(tx, after).await?;
     if is_empty {
-        accounts::update_in_tx(tx, &account, origin.now).await?;
-        publish_empty_forfeiture_in_tx(tx, &account, origin).await?;
+        publish_empty_forfeiture_in_tx(tx, account, origin).await?;
     }
     Ok(forfeited)
 }
@@ -99,10 +99,12 @@ async fn close_unheard_in_tx(
         // published, and so no version taken: it would become the newest record of the memberId, my page would
         // show a balance of 0, and the compacted log would have lost that of the open account.
         let former = Account::never_opened(holder.member_id, membership_id, holder.last_version);
-        return accounts::insert_in_tx(tx, &former, origin.now).await.map_err(ForfeitError::from_insert);
+        let stored = accounts::insert_all_in_tx(tx, &[(former, origin.now)]).await;
+        return stored.map_err(ForfeitError::from_insert);
     }
     let account = holder.close_unheard(membership_id);
-    holders::update_in_tx(tx, holder).await?;
-    accounts::insert_in_tx(tx, &account, origin.now).await.map_err(ForfeitError::from_insert)?;
+    holders::update_all_in_tx(tx, &[holder]).await?;
+    let stored = accounts::insert_all_in_tx(tx, &[(account.clone(), origin.now)]).await;
+    stored.map_err(ForfeitError::from_insert)?;
     Ok(publish_empty_forfeiture_in_tx(tx, &account, origin).await?)
 }

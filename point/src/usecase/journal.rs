@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use shared_events::MembershipId;
 use shared_events::delivery::AfterCommit;
 use shared_events::delivery::outbox::{self, AggregateVersion, NewEvent};
@@ -18,7 +19,7 @@ use crate::store::accounts::Columns;
 use crate::store::history::{Movement, Transaction};
 use crate::store::ledger::{self, Entry, Remarks, StoredIds, UNSTORED};
 
-/// What is booked in a transaction, in the order of booking; all of it is stored at once.
+/// What is booked in a transaction, in the order of booking, and the accounts after it; all of it is stored at once.
 #[derive(Default)]
 pub(crate) struct Journal {
     accounts: BTreeMap<MembershipId, Columns>,
@@ -52,6 +53,11 @@ impl Journal {
         self.entries.push((entry, state));
     }
 
+    /// Notes what changed in an account that is locked, where its balance did not.
+    pub(crate) fn note_unbooked(&mut self, account: &Account, now: DateTime<Utc>) {
+        self.accounts.insert(account.membership_id, Columns::of(account, now));
+    }
+
     /// Takes what is no longer valid out of an account that is locked.
     pub(crate) fn note_expiry(&mut self, account: &mut Account, origin: Origin<'_>) {
         if let Some(expired) = account.expire(origin.now) {
@@ -71,7 +77,7 @@ impl Journal {
         tx: &mut PgConnection,
         after: &mut AfterCommit,
     ) -> sqlx::Result<Vec<Transaction>> {
-        if self.entries.is_empty() {
+        if self.accounts.is_empty() {
             return Ok(Vec::new());
         }
         let accounts: Vec<Columns> = self.accounts.into_values().collect();
@@ -85,7 +91,9 @@ impl Journal {
             let (entry_type, amount) = (entry.booking.entry_type, entry.booking.amount);
             after.add(move || metrics::booked(entry_type, amount));
         }
-        outbox::append_all_in_tx(tx, &events).await?;
+        if !events.is_empty() {
+            outbox::append_all_in_tx(tx, &events).await?;
+        }
         Ok(transactions)
     }
 
