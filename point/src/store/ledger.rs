@@ -185,10 +185,12 @@ pub async fn booked_in_tx(tx: &mut PgConnection, receipts: &[Receipt]) -> sqlx::
         return Ok(HashSet::new());
     }
     let booked = sqlx::query!(
+        // One by one: a plan from before there were receipts would read all there are since.
         r#"SELECT entry.membership_id, entry.type AS entry_type, entry.reference AS "reference!"
-           FROM unnest($1::uuid[], $2::text[], $3::text[]) AS asked (membership_id, type, reference)
-           JOIN ledger_entry entry USING (membership_id, type, reference)
-           WHERE entry.type IN ('EARN', 'USE')"#,
+           FROM unnest($1::uuid[], $2::text[], $3::text[]) AS asked (membership_id, type, reference),
+                LATERAL (SELECT * FROM ledger_entry own
+                         WHERE own.membership_id = asked.membership_id AND own.type = asked.type
+                           AND own.reference = asked.reference AND own.type IN ('EARN', 'USE') LIMIT 1) AS entry"#,
         &receipts.iter().map(|receipt| receipt.membership_id.0).collect::<Vec<_>>(),
         &receipts.iter().map(|receipt| receipt.entry_type.as_str()).collect::<Vec<_>>() as &[&str],
         &receipts.iter().map(|receipt| receipt.reference.as_str()).collect::<Vec<_>>() as &[&str],
