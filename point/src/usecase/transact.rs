@@ -25,7 +25,7 @@ use crate::store::history::Transaction;
 use crate::store::ledger::Remarks;
 
 /// How many groups of commands may be under way at a time: while one waits for the disk, the next ones are decided.
-const LANES: usize = 4;
+const LANES: usize = 2;
 /// Most commands of one group.
 const LARGEST_GROUP: usize = 256;
 
