@@ -12,6 +12,7 @@ mod descriptors;
 pub mod error;
 pub mod extract;
 pub mod group_commit;
+pub mod group_read;
 pub mod hal;
 mod health_check;
 pub mod http;

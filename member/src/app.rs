@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use chassis::db::Migrations;
+use chassis::group_read::GroupRead;
 use chassis::{App, Runtime, idempotency};
 use chrono::Utc;
 use shared_events::delivery::{Delivery, DeliveryCommand, Wake, migrations};
@@ -14,6 +15,7 @@ use crate::http::{self, State};
 use crate::metrics;
 use crate::point_client::PointClient;
 use crate::policy::Policies;
+use crate::store::members;
 use crate::usecase::republish_withdrawals::republish_forever;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -32,7 +34,9 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     start_republishing(&runtime, &relay);
     idempotency::start_purging(&runtime);
     let sagas = runtime.supervisor.tracker();
-    let state = State { pool: runtime.pool, relay, point, sagas, withdrawal_patience, clock: Utc::now };
+    let members = GroupRead::new(runtime.pool.clone(), members::find_all);
+    let state =
+        State { pool: runtime.pool, members, relay, point, sagas, withdrawal_patience, clock: Utc::now };
     Ok(App {
         public: http::public(state),
         document: Some(http::document()),

@@ -22,7 +22,7 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     let delivery = Delivery::new(&runtime, config.kafka);
     delivery.subscribe(&[Topic::Member, Topic::Point], Vec::new(), Policies);
     Ok(App {
-        public: http::public(State { pool: runtime.pool }),
+        public: http::public(State::new(runtime.pool)),
         document: Some(http::document()),
         internal: axum::Router::new(),
         migrators: migrators(),

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use chassis::db::Migrations;
+use chassis::group_read::GroupRead;
 use chassis::{App, Runtime, idempotency};
 use clap::Subcommand;
 use shared_events::delivery::{Delivery, DeliveryCommand, Wake, migrations};
@@ -15,6 +16,7 @@ use crate::http::{self, State};
 use crate::metrics;
 use crate::policy::Policies;
 use crate::reconcile::{ReconcileArgs, reconcile};
+use crate::store::lots;
 use crate::usecase::expire_points::expire_forever;
 use crate::usecase::notify_expiry::notify_forever;
 use crate::usecase::transact::Transactor;
@@ -38,7 +40,8 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     start_expiry(&runtime, &relay);
     idempotency::start_purging(&runtime);
     let transactor = Transactor::new(runtime.pool.clone(), relay.clone(), terms);
-    let state = State { pool: runtime.pool, relay, clock: now, transactor, forfeit_delay };
+    let accounts = GroupRead::new(runtime.pool.clone(), lots::find_accounts);
+    let state = State { pool: runtime.pool, accounts, relay, clock: now, transactor, forfeit_delay };
     Ok(App {
         public: http::public(state.clone()),
         document: Some(http::document()),

@@ -145,7 +145,7 @@ pub(super) async fn get(
     base: BaseUrl,
     Path(member_id): Path<MemberId>,
 ) -> Result<Resource<MemberBody>, Problem> {
-    let member = members::find(&state.pool, member_id).await?;
+    let member = state.members.find(member_id).await?;
     member.map(|member| resource(&base, &member)).ok_or_else(member_not_found)
 }
 
@@ -189,7 +189,7 @@ pub(super) async fn delete(
     language: Language,
     Path(member_id): Path<MemberId>,
 ) -> Result<StatusCode, Problem> {
-    let State { pool, relay, point, sagas, withdrawal_patience, clock } = state;
+    let State { pool, members: _, relay, point, sagas, withdrawal_patience, clock } = state;
     let provenance = provenance(&context);
     let saga = async move {
         withdraw::withdraw(&pool, &relay, &point, member_id, &provenance, clock)

@@ -6,8 +6,10 @@ mod members;
 use std::time::Duration;
 
 use axum::Router;
+use chassis::group_read::GroupRead;
 use chassis::openapi::Document;
 use chrono::{DateTime, Utc};
+use shared_events::MemberId;
 use shared_events::delivery::Wake;
 use sqlx::PgPool;
 use tokio_util::task::TaskTracker;
@@ -15,6 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::SERVICE;
+use crate::domain::Member;
 use crate::point_client::PointClient;
 
 /// What the handlers need.
@@ -22,6 +25,8 @@ use crate::point_client::PointClient;
 pub struct State {
     /// Connections as the serving role.
     pub pool: PgPool,
+    /// Looks members up.
+    pub members: GroupRead<MemberId, Member>,
     /// Woken after each commit that published something.
     pub relay: Wake,
     /// Forfeits points before a withdrawal.

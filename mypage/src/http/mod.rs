@@ -3,18 +3,32 @@
 mod mypages;
 
 use axum::Router;
+use chassis::group_read::GroupRead;
 use chassis::openapi::Document;
+use shared_events::MemberId;
 use sqlx::PgPool;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::SERVICE;
+use crate::domain::Transaction;
+use crate::store::pages::{self, Page};
 
 /// What the handlers need.
 #[derive(Clone, Debug)]
 pub struct State {
     /// Connections as the serving role.
-    pub pool: PgPool,
+    pool: PgPool,
+    /// Pages with their latest transactions.
+    pages: GroupRead<MemberId, (Page, Vec<Transaction>)>,
+}
+
+impl State {
+    /// With connections as the serving role.
+    #[must_use]
+    pub fn new(pool: PgPool) -> Self {
+        Self { pages: GroupRead::new(pool.clone(), pages::find_with_latest), pool }
+    }
 }
 
 /// Routes for clients.

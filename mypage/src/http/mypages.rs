@@ -8,14 +8,13 @@ use chassis::hal::{BaseUrl, Collection, ListQuery, Resource};
 use chassis::{Problem, RequestContext};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use shared_events::MemberId;
 use shared_events::event::MemberStatus;
-use shared_events::{MemberId, MembershipId};
 use utoipa::ToSchema;
 
 use super::State;
 use crate::domain::Transaction;
 use crate::store::pages::{self, Page};
-use crate::store::transactions;
 
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({ "memberId": 1, "phoneNo": "01012345678", "nickname": "kim", "memberStatus": "NORMAL", "remainPoint": 1_500, "nextExpiration": { "points": 1_500, "expiresAt": "2031-11-30T15:00:00Z" } }))]
@@ -115,9 +114,7 @@ pub(super) async fn get(
     conditions: Conditions,
     Path(member_id): Path<MemberId>,
 ) -> Result<Response, Problem> {
-    let page = pages::find(&state.pool, member_id).await?;
-    let page = page.ok_or_else(page_not_found)?;
-    let latest = transactions::latest(&state.pool, member_id, MembershipId(page.membership_id)).await?;
+    let (page, latest) = state.pages.find(member_id).await?.ok_or_else(page_not_found)?;
     let transactions = latest.into_iter().map(TransactionBody::from).collect();
     let body = FullPage { page: page.into(), transactions };
     let etag = ETag::of(&body);

@@ -2,15 +2,15 @@
 //! any interleaving, and any record twice, with the same row in the end.
 
 use std::collections::HashMap;
-use std::error::Error;
 
 use chrono::{DateTime, Utc};
 use shared_events::MemberId;
 use shared_events::event::NextExpiration;
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use crate::domain::{MemberHalf, PointHalf, Shown};
+use super::{decoded, transactions};
+use crate::domain::{MemberHalf, PointHalf, Shown, Transaction};
 
 /// What a member sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,12 +102,8 @@ pub async fn put_points_in_tx(
     rows.into_iter().map(|row| Ok((decoded(row.member_id.try_into())?, row.point_version))).collect()
 }
 
-fn decoded<T, E: Error + Send + Sync + 'static>(value: Result<T, E>) -> sqlx::Result<T> {
-    value.map_err(|error| sqlx::Error::Decode(Box::new(error)))
-}
-
-/// The page of a member.
-pub async fn find(executor: impl PgExecutor<'_>, member_id: MemberId) -> sqlx::Result<Option<Page>> {
+/// The pages of these members, of those that have one.
+pub async fn find(executor: impl PgExecutor<'_>, members: &[MemberId]) -> sqlx::Result<Vec<Page>> {
     sqlx::query_as!(
         Page,
         r#"SELECT member_id, phone_no AS "phone_no!", nickname AS "nickname!", member_status AS "member_status!",
@@ -116,11 +112,28 @@ pub async fn find(executor: impl PgExecutor<'_>, member_id: MemberId) -> sqlx::R
                       AS next_expiration_points,
                   CASE WHEN point_membership_id = member_membership_id THEN next_expires_at END AS next_expires_at,
                   member_membership_id AS "membership_id!"
-           FROM page WHERE member_id = $1 AND phone_no IS NOT NULL"#,
-        member_id.get()
+           FROM page WHERE member_id = ANY ($1) AND phone_no IS NOT NULL"#,
+        &members.iter().map(|member_id| member_id.get()).collect::<Vec<_>>()
     )
-    .fetch_optional(executor)
+    .fetch_all(executor)
     .await
+}
+
+/// The pages of these members with their latest transactions, newest first.
+pub async fn find_with_latest(
+    pool: PgPool,
+    members: Vec<MemberId>,
+) -> sqlx::Result<HashMap<MemberId, (Page, Vec<Transaction>)>> {
+    let mut connection = pool.acquire().await?;
+    let pages = find(&mut *connection, &members).await?;
+    let memberships: Vec<(i64, Uuid)> =
+        pages.iter().map(|page| (page.member_id, page.membership_id)).collect();
+    let mut latest = transactions::latest(&mut connection, &memberships).await?;
+    let with_latest = |page: Page| {
+        let latest = latest.remove(&page.member_id).unwrap_or_default();
+        Ok((decoded(page.member_id.try_into())?, (page, latest)))
+    };
+    pages.into_iter().map(with_latest).collect()
 }
 
 /// Pages by ascending memberId: those behind `after`, skipping `offset` of them.

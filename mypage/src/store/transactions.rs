@@ -1,7 +1,10 @@
 //! The latest transactions on pages in Postgres.
 
+use std::collections::HashMap;
+
 use shared_events::{MemberId, MembershipId};
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::domain::Transaction;
 
@@ -57,21 +60,36 @@ pub async fn clear_in_tx(tx: &mut PgConnection, members: &[MemberId]) -> sqlx::R
     Ok(())
 }
 
-/// The latest transactions of a membership, newest first.
+/// The latest transactions of some memberships, newest first.
 pub async fn latest(
-    executor: impl PgExecutor<'_>,
-    member_id: MemberId,
-    membership_id: MembershipId,
-) -> sqlx::Result<Vec<Transaction>> {
-    sqlx::query_as!(
-        Transaction,
-        "SELECT transaction_id, type AS entry_type, amount, remain_point, reference, occurred_at
-         FROM page_transaction WHERE member_id = $1 AND membership_id = $2
-         ORDER BY transaction_id DESC LIMIT $3",
-        member_id.get(),
-        membership_id.0,
+    connection: &mut PgConnection,
+    memberships: &[(i64, Uuid)],
+) -> sqlx::Result<HashMap<i64, Vec<Transaction>>> {
+    let rows = sqlx::query!(
+        r#"SELECT membership.member_id AS "member_id!", transaction_id, type AS entry_type, amount, remain_point, reference,
+                  occurred_at
+           FROM unnest($1::bigint[], $2::uuid[]) AS membership (member_id, id),
+                LATERAL (SELECT * FROM page_transaction AS own
+                         WHERE own.member_id = membership.member_id AND own.membership_id = membership.id
+                         ORDER BY transaction_id DESC LIMIT $3) AS latest
+           ORDER BY transaction_id DESC"#,
+        &memberships.iter().map(|(member_id, _)| *member_id).collect::<Vec<_>>(),
+        &memberships.iter().map(|(_, membership_id)| *membership_id).collect::<Vec<_>>(),
         SHOWN,
     )
-    .fetch_all(executor)
-    .await
+    .fetch_all(connection)
+    .await?;
+    let mut latest: HashMap<i64, Vec<Transaction>> = HashMap::new();
+    for row in rows {
+        let transaction = Transaction {
+            transaction_id: row.transaction_id,
+            entry_type: row.entry_type,
+            amount: row.amount,
+            remain_point: row.remain_point,
+            reference: row.reference,
+            occurred_at: row.occurred_at,
+        };
+        latest.entry(row.member_id).or_default().push(transaction);
+    }
+    Ok(latest)
 }

@@ -91,8 +91,11 @@ impl History {
 
     async fn assert_shown(&self, tx: &mut PgConnection, order: &[Topic], members: usize, points: usize) {
         let member_id = MemberId::try_from(MEMBER).expect("a memberId");
-        let page = pages::find(tx, member_id).await.expect("an answer");
-        let shown = page.map(|page| (page.phone_no, page.nickname, page.member_status, page.remain_point));
+        let page = pages::find(tx, &[member_id]).await.expect("an answer");
+        let shown = page
+            .into_iter()
+            .next()
+            .map(|page| (page.phone_no, page.nickname, page.member_status, page.remain_point));
         let expected = self
             .shown(members, points)
             .map(|(phone_no, nickname, status, balance)| (phone_no, nickname, status.to_owned(), balance));

@@ -30,7 +30,7 @@ impl Service {
     pub async fn start() -> Self {
         let database = TestDatabase::migrated(&mypage::SERVICE, &mypage::app::migrators()).await;
         let pool = database.pool(4);
-        let public = chassis::http::test_router(http::public(State { pool: pool.clone() }));
+        let public = chassis::http::test_router(http::public(State::new(pool.clone())));
         Self { pool, public }
     }
 

@@ -12,15 +12,17 @@ mod transactions;
 use axum::Router;
 use axum::routing::put;
 use chassis::RequestContext;
+use chassis::group_read::GroupRead;
 use chassis::openapi::Document;
 use chrono::{DateTime, Utc};
-use shared_events::Provenance;
 use shared_events::delivery::Wake;
+use shared_events::{MemberId, Provenance};
 use sqlx::PgPool;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::SERVICE;
+use crate::domain::Account;
 use crate::fault::Delay;
 use crate::usecase::transact::Transactor;
 
@@ -29,6 +31,8 @@ use crate::usecase::transact::Transactor;
 pub struct State {
     /// Connections as the serving role.
     pub pool: PgPool,
+    /// Looks open accounts up.
+    pub accounts: GroupRead<MemberId, Account>,
     /// Woken after each commit that published something.
     pub relay: Wake,
     /// What time it is.

@@ -18,7 +18,6 @@ use super::State;
 use super::command::{answer, request};
 use super::error::{account_not_found, not_patched};
 use crate::domain::{Account, PointChange};
-use crate::store::lots;
 use crate::usecase::transact::{Command, Done, EXPIRING_SOON, etag};
 
 #[derive(Serialize, ToSchema)]
@@ -81,7 +80,7 @@ pub(super) async fn get(
     Path(member_id): Path<MemberId>,
 ) -> Result<Response, Problem> {
     let now = (state.clock)();
-    let account = lots::find_account(&state.pool, member_id).await?.ok_or_else(account_not_found)?;
+    let account = state.accounts.find(member_id).await?.ok_or_else(account_not_found)?;
     let point = Point {
         member_id,
         member_status: account.member_status(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use shared_events::MemberId;
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::{accounts, decoded};
@@ -50,6 +50,9 @@ pub async fn load_all_in_tx(
     tx: &mut PgConnection,
     accounts: Vec<Account>,
 ) -> sqlx::Result<Vec<Result<Account, BrokenBooks>>> {
+    if accounts.is_empty() {
+        return Ok(Vec::new());
+    }
     let memberships: Vec<Uuid> = accounts.iter().map(|account| account.membership_id.0).collect();
     let rows = sqlx::query!(
         "SELECT membership_id, lot_id, remaining, expires_at FROM lot
@@ -77,13 +80,10 @@ fn check(account: &Account) -> Result<(), BrokenBooks> {
     if lots == balance.get() { Ok(()) } else { Err(BrokenBooks { member_id, lots, balance }) }
 }
 
-/// The open account of a member with its lots, as they were at one moment.
-pub async fn find_account(
-    executor: impl PgExecutor<'_>,
-    member_id: MemberId,
-) -> sqlx::Result<Option<Account>> {
+/// The open accounts of these members with their lots, as they were at one moment.
+pub async fn find_accounts(pool: PgPool, members: Vec<MemberId>) -> sqlx::Result<HashMap<MemberId, Account>> {
     // One statement has one snapshot. The rows of the lots come in the same order each time.
-    let Some(row) = sqlx::query!(
+    let rows = sqlx::query!(
         r#"SELECT membership_id, member_id, member_status, member_version, balance, version, signup_granted, forfeited,
                   ARRAY(SELECT lot_id FROM lot WHERE lot.membership_id = account.membership_id AND remaining > 0
                         ORDER BY lot_id) AS "lot_ids!",
@@ -91,28 +91,28 @@ pub async fn find_account(
                         ORDER BY lot_id) AS "remaining!",
                   ARRAY(SELECT expires_at FROM lot WHERE lot.membership_id = account.membership_id AND remaining > 0
                         ORDER BY lot_id) AS "expires_at!"
-           FROM account WHERE member_id = $1 AND closed_at IS NULL"#,
-        member_id.get()
+           FROM account WHERE member_id = ANY ($1) AND closed_at IS NULL"#,
+        &members.iter().map(|member_id| member_id.get()).collect::<Vec<_>>()
     )
-    .fetch_optional(executor)
-    .await?
-    else {
-        return Ok(None);
-    };
-    let mut account = Account::try_from(accounts::Row {
-        membership_id: row.membership_id,
-        member_id: row.member_id,
-        member_status: row.member_status,
-        member_version: row.member_version,
-        balance: row.balance,
-        version: row.version,
-        signup_granted: row.signup_granted,
-        forfeited: row.forfeited,
-    })?;
-    let rows = row.lot_ids.into_iter().zip(row.remaining).zip(row.expires_at);
-    account.lots =
-        collect(rows.map(|((lot_id, remaining), expires_at)| Row { lot_id, remaining, expires_at }))?;
-    Ok(Some(account))
+    .fetch_all(&pool)
+    .await?;
+    let with_lots = rows.into_iter().map(|row| {
+        let mut account = Account::try_from(accounts::Row {
+            membership_id: row.membership_id,
+            member_id: row.member_id,
+            member_status: row.member_status,
+            member_version: row.member_version,
+            balance: row.balance,
+            version: row.version,
+            signup_granted: row.signup_granted,
+            forfeited: row.forfeited,
+        })?;
+        let lots = row.lot_ids.into_iter().zip(row.remaining).zip(row.expires_at);
+        account.lots =
+            collect(lots.map(|((lot_id, remaining), expires_at)| Row { lot_id, remaining, expires_at }))?;
+        Ok((account.member_id, account))
+    });
+    with_lots.collect()
 }
 
 fn collect(rows: impl Iterator<Item = Row>) -> sqlx::Result<Lots> {

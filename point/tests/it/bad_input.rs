@@ -5,10 +5,12 @@ use std::io;
 use std::time::Duration;
 
 use axum::body::Body;
+use chassis::group_read::GroupRead;
 use chassis::http::Limits;
 use chassis::testing::{Answer, ask};
 use futures::StreamExt;
 use futures::stream;
+use point::store::lots;
 use point::usecase::transact::Transactor;
 use shared_events::delivery::Wake;
 
@@ -182,7 +184,14 @@ async fn half_a_body_is_refused_whether_the_rest_is_late_or_lost() {
     let impatient = Limits { body_timeout: Duration::from_millis(50), ..Limits::default() };
     let (pool, relay) = (service.pool.clone(), Wake::new());
     let transactor = Transactor::new(pool.clone(), relay.clone(), TERMS);
-    let state = point::http::State { pool, relay, clock: now, transactor, forfeit_delay: None };
+    let state = point::http::State {
+        pool: pool.clone(),
+        accounts: GroupRead::new(pool, lots::find_accounts),
+        relay,
+        clock: now,
+        transactor,
+        forfeit_delay: None,
+    };
     let router = chassis::http::test_router_with(point::http::public(state), impatient);
     let late = half().chain(stream::pending::<io::Result<Vec<u8>>>());
     let answer = ask(&router, patch(MEMBER, Body::from_stream(late))).await;

@@ -5,12 +5,14 @@ mod membership;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, header};
+use chassis::group_read::GroupRead;
 use chassis::testing::{Answer, TestDatabase, ask};
 use chrono::{DateTime, Utc};
 use point::domain::{SpentPolicy, Validity};
 use point::fault::Delay;
 use point::http::{self, State};
 use point::policy::Policies;
+use point::store::lots;
 use point::usecase::transact::{Terms, Transactor};
 use serde_json::{Value, json};
 use shared_events::delivery::{AfterCommit, EventHandler, Outcome, Wake};
@@ -85,7 +87,14 @@ impl Service {
     ) -> Self {
         let relay = Wake::new();
         let transactor = Transactor::new(pool.clone(), relay.clone(), terms);
-        let state = State { pool: pool.clone(), relay, clock, transactor, forfeit_delay };
+        let state = State {
+            pool: pool.clone(),
+            accounts: GroupRead::new(pool.clone(), lots::find_accounts),
+            relay,
+            clock,
+            transactor,
+            forfeit_delay,
+        };
         let public = chassis::http::test_router(http::public(state.clone()));
         let internal = chassis::http::test_router(http::internal(state));
         Self { pool, owner_url, public, internal }

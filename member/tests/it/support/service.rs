@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use chassis::group_read::GroupRead;
 use chassis::http::test_router;
 use chassis::testing::{Answer, DEADLINE, TestDatabase, ask, bare, with_body};
 use chrono::Utc;
@@ -12,6 +13,7 @@ use clap::{Args, Command, FromArgMatches};
 use member::http::{State, public};
 use member::point_client::{PointClient, ProtectionSettings};
 use member::policy::Policies;
+use member::store::members;
 use reqwest::Url;
 use serde_json::{Value, json};
 use shared_events::delivery::{AfterCommit, EventHandler, Outcome, Wake};
@@ -77,6 +79,7 @@ impl Service {
         let relay = Wake::new();
         let state = State {
             pool: pool.clone(),
+            members: GroupRead::new(pool.clone(), members::find_all),
             relay: relay.clone(),
             point: PointClient::new(point, protection).unwrap(),
             sagas: TaskTracker::new(),

@@ -1,0 +1,145 @@
+//! Group read: what is looked up while a statement is under way is looked up together by the next one. Each answer is read
+//! after it was asked for, so nobody sees anything older than by a statement of one's own.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, join_all};
+use sqlx::PgPool;
+
+use crate::group_commit::{GroupCommit, Waiting};
+
+/// How many statements may be under way at a time.
+const LANES: u64 = 2;
+const LARGEST_GROUP: usize = 256;
+
+/// Looks up those of some keys that are there.
+type Lookup<K, T> = dyn Fn(PgPool, Vec<K>) -> BoxFuture<'static, sqlx::Result<HashMap<K, T>>> + Send + Sync;
+
+/// Looks things up by a key.
+pub struct GroupRead<K, T> {
+    pool: PgPool,
+    lookup: Arc<Lookup<K, T>>,
+    groups: Arc<GroupCommit<K, sqlx::Result<Option<T>>>>,
+}
+
+impl<K, T> GroupRead<K, T>
+where
+    K: Copy + Eq + Hash + Into<i64> + Send + Sync + 'static,
+    T: Clone + Send + 'static,
+{
+    /// With what looks up some keys with one statement.
+    pub fn new<F>(pool: PgPool, lookup: impl Fn(PgPool, Vec<K>) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = sqlx::Result<HashMap<K, T>>> + Send + 'static,
+    {
+        let lanes = usize::try_from(LANES).unwrap_or(1);
+        let lookup = Arc::new(move |pool, keys| -> BoxFuture<'static, _> { Box::pin(lookup(pool, keys)) });
+        Self { pool, lookup, groups: Arc::new(GroupCommit::new(lanes, LARGEST_GROUP)) }
+    }
+
+    /// What there is under the key.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn find(&self, key: K) -> sqlx::Result<Option<T>> {
+        let work = |group| look_up(self.pool.clone(), Arc::clone(&self.lookup), group);
+        let found = self.groups.submit(key.into().unsigned_abs(), key, work).await;
+        found.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+    }
+}
+
+async fn look_up<K, T>(
+    pool: PgPool,
+    lookup: Arc<Lookup<K, T>>,
+    group: Vec<Waiting<K, sqlx::Result<Option<T>>>>,
+) where
+    K: Copy + Eq + Hash,
+    T: Clone,
+{
+    let keys: Vec<K> = group.iter().map(|waiting| waiting.item).collect();
+    match lookup(pool.clone(), keys).await {
+        Ok(found) => group.into_iter().for_each(|Waiting { item, answer }| {
+            answer.give(Ok(found.get(&item).cloned()));
+        }),
+        // Whose row cannot be read shows when each is looked up by itself.
+        Err(error) => {
+            let is_one = group.len() == 1;
+            let mut error = Some(error);
+            let alone = group.into_iter().map(|Waiting { item, answer }| {
+                let (pool, lookup, error) = (pool.clone(), &lookup, error.take().filter(|_| is_one));
+                async move {
+                    answer.give(match error {
+                        Some(error) => Err(error),
+                        None => lookup(pool, vec![item]).await.map(|mut found| found.remove(&item)),
+                    });
+                }
+            });
+            join_all(alone).await;
+        }
+    }
+}
+
+impl<K, T> Clone for GroupRead<K, T> {
+    fn clone(&self) -> Self {
+        Self { pool: self.pool.clone(), lookup: Arc::clone(&self.lookup), groups: Arc::clone(&self.groups) }
+    }
+}
+
+impl<K, T> fmt::Debug for GroupRead<K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupRead").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    const BROKEN: i64 = 13;
+
+    /// Finds the even keys, and notes what was looked up at once.
+    fn evens(looked_up: &Arc<Mutex<Vec<Vec<i64>>>>) -> GroupRead<i64, String> {
+        let looked_up = Arc::clone(looked_up);
+        GroupRead::new(PgPool::connect_lazy("postgres://nowhere").unwrap(), move |_, mut keys: Vec<i64>| {
+            keys.sort_unstable();
+            looked_up.lock().unwrap().push(keys.clone());
+            async move {
+                tokio::task::yield_now().await;
+                if keys.contains(&BROKEN) {
+                    return Err(sqlx::Error::RowNotFound);
+                }
+                let evens = keys.into_iter().filter(|key| key % 2 == 0);
+                Ok(evens.map(|key| (key, key.to_string())).collect())
+            }
+        })
+    }
+
+    #[tokio::test]
+    async fn each_gets_what_is_under_its_own_key_and_those_who_wait_share_a_lookup() {
+        let looked_up = Arc::default();
+        let read = evens(&looked_up);
+        let keys = [2, 4, 4, 6, 1_000, 0, 8];
+        let found = join_all(keys.map(|key| read.find(key))).await;
+        for (key, found) in keys.into_iter().zip(found) {
+            assert_eq!(found.unwrap(), Some(key.to_string()));
+        }
+        assert_eq!(read.find(7).await.unwrap(), None);
+        let looked_up = looked_up.lock().unwrap();
+        assert_eq!(looked_up.first(), Some(&vec![2]));
+        assert_eq!(looked_up.len(), 3, "{looked_up:?}");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_nobody_elses_matter() {
+        let read = evens(&Arc::default());
+        let found = join_all([1, 3, BROKEN, 4, 2].map(|key| read.find(key))).await;
+        let is_error: Vec<bool> = found.iter().map(Result::is_err).collect();
+        assert_eq!(is_error, [false, false, true, false, false]);
+        assert_eq!(found[4].as_ref().unwrap().as_deref(), Some("2"));
+    }
+}
