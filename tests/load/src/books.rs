@@ -1,4 +1,4 @@
-//! Large books, written at once.
+//! Large books, written at once. The membership of a member is `md5(memberId)`, and its first lot has the member's id.
 
 use sqlx::{AssertSqlSafe, PgPool};
 
@@ -8,10 +8,11 @@ pub async fn write(pool: &PgPool, accounts: i64, earnings_each: u32) -> sqlx::Re
         "SET session_replication_role = replica;
          INSERT INTO point.holder (member_id) SELECT id FROM generate_series(1, {accounts}) AS id;
          INSERT INTO point.account (membership_id, member_id, member_status, member_version, balance, version, opened_at)
-         SELECT gen_random_uuid(), member_id, 'NORMAL', 1, 1000 * {earnings_each}, 0, now() FROM point.holder;
+         SELECT md5(member_id::text)::uuid, member_id, 'NORMAL', 1, 1000 * {earnings_each}, 0, now() FROM point.holder;
          INSERT INTO point.ledger_entry (membership_id, type, amount, balance_after, actor, occurred_at)
          SELECT membership_id, 'EARN', 1000, 1000 * number, 'bench', now()
-         FROM generate_series(1, {earnings_each}) AS number, point.account ORDER BY number;
+         FROM generate_series(1, {earnings_each}) AS number, point.account
+         ORDER BY number, member_id;
          INSERT INTO point.lot (membership_id, entry_id, amount, remaining, earned_at, expires_at)
          SELECT membership_id, entry_id, amount, amount, occurred_at, now() + interval '60 months'
          FROM point.ledger_entry ORDER BY entry_id;
@@ -32,6 +33,7 @@ pub async fn write_members(pool: &PgPool) -> sqlx::Result<()> {
                                  point_membership_id, point_version, remain_point)
         SELECT member_id, membership_id, 1, phone_no, nickname, status, membership_id, account.version, balance
         FROM point.account JOIN member.member USING (member_id, membership_id);
+        SELECT setval('member.member_id_seq', max(member_id)) FROM member.member;
         ANALYZE member.member; ANALYZE mypage.page";
     sqlx::raw_sql(members).execute(pool).await?;
     Ok(())

@@ -8,7 +8,9 @@ use local_stack::stack::Stack;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::counter::counter;
-use crate::{books, kafka_tool, process};
+use crate::scripts::TIME_ORDERED_ID;
+use crate::table::Row;
+use crate::{books, kafka_tool, process, progress};
 
 /// Of how many members there are books and pages.
 const MEMBERS: u32 = 100_000;
@@ -23,34 +25,13 @@ const BASELINE: &str = "baseline";
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const STOP_DEADLINE: Duration = Duration::from_secs(35);
 
-/// What became of so many events.
-pub struct Measured {
-    /// Who did what with them.
-    pub what: String,
-    /// How many.
-    pub events: u32,
-    /// From the first to the last.
-    pub time: Duration,
-    /// Events a second of Kafka's own tool, where it is not this one.
-    pub baseline: Option<f64>,
-    /// What each process of the stack used of the processors.
-    pub cpu: Vec<(&'static str, Duration)>,
-}
-
-impl Measured {
-    /// Events a second.
-    pub fn rate(&self) -> f64 {
-        f64::from(self.events) / self.time.as_secs_f64()
-    }
-}
-
 /// Has so many changes of points, and a tenth as many events of members, published and handled by one process at a time.
-pub async fn measure(stack: &Stack, events: u32) -> anyhow::Result<Vec<Measured>> {
+pub async fn measure(stack: &Stack, events: u32) -> anyhow::Result<Vec<Row>> {
     let kafka = stack.kafka().context("Kafka is not our own")?;
     let pool = PgPool::connect(&stack.database.admin_url()).await?;
     let [member, message, point, mypage] =
         ["member", "message", "point", "mypage"].map(|name| stack.service(name));
-    eprintln!("books of {MEMBERS} members …");
+    progress::say(format!("events: books of {MEMBERS} members"));
     books::write(&pool, MEMBERS.into(), 1).await?;
     books::write_members(&pool).await?;
     sqlx::raw_sql("CHECKPOINT").execute(&pool).await?;
@@ -60,19 +41,15 @@ pub async fn measure(stack: &Stack, events: u32) -> anyhow::Result<Vec<Measured>
 
     write_earnings(&pool, events).await?;
     let relaying = count_up_to(point, "outbox_relayed_total", events);
-    let mut point_publishes = time(stack, "point publishes what it booked", events, relaying).await?;
+    let point_publishes = time(stack, "point publishes what it booked", events, relaying).await?;
     let size = kafka_tool::log_size(kafka, POINTS).await? / u64::from(events);
     kafka_tool::create_topic(kafka, BASELINE, PARTITIONS).await?;
-    let producing = kafka_tool::producer_rate(kafka, BASELINE, events, size);
-    let label = format!("Kafka's ProducerPerformance, {size} bytes each");
-    let producer = tool(stack, &label, events, producing).await?;
-    point_publishes.baseline = Some(producer.rate());
-
-    let consuming = kafka_tool::consumer_rate(kafka, POINTS, events);
-    let consumer = tool(stack, "Kafka's ConsumerPerformance", events, consuming).await?;
+    progress::say(format!("events: Kafka's ProducerPerformance, {size} bytes each"));
+    let producer = kafka_tool::producer_rate(kafka, BASELINE, events, size).await?;
+    progress::say("events: Kafka's ConsumerPerformance");
+    let consumer = kafka_tool::consumer_rate(kafka, POINTS, events).await?;
     let handling = handle_all(mypage, events);
-    let mut mypage_handles = time(stack, "mypage handles that", events, handling).await?;
-    mypage_handles.baseline = Some(consumer.rate());
+    let mypage_handles = time(stack, "mypage handles that", events, handling).await?;
 
     for service in [mypage, point] {
         stop(service).await?;
@@ -81,14 +58,19 @@ pub async fn measure(stack: &Stack, events: u32) -> anyhow::Result<Vec<Measured>
     let joins = events / 20;
     write_joins(&pool, joins).await?;
     let relaying = count_up_to(member, "outbox_relayed_total", 2 * joins);
-    let mut member_publishes = time(stack, "member publishes who joined", 2 * joins, relaying).await?;
-    member_publishes.baseline = Some(producer.rate());
+    let member_publishes = time(stack, "member publishes who joined", 2 * joins, relaying).await?;
     stop(member).await?;
     let handling = handle_all(point, 2 * joins);
-    let mut point_handles = time(stack, "point handles that, two an account", 2 * joins, handling).await?;
-    point_handles.baseline = Some(consumer.rate());
+    let point_handles = time(stack, "point handles that, two an account", 2 * joins, handling).await?;
 
-    Ok(vec![producer, point_publishes, member_publishes, consumer, mypage_handles, point_handles])
+    let beside_producer = |row: Row| row.beside("ProducerPerformance", producer);
+    let beside_consumer = |row: Row| row.beside("ConsumerPerformance", consumer);
+    Ok(vec![
+        beside_producer(point_publishes),
+        beside_producer(member_publishes),
+        beside_consumer(mypage_handles),
+        beside_consumer(point_handles),
+    ])
 }
 
 /// Measures what one of the services does.
@@ -97,27 +79,13 @@ async fn time(
     what: &str,
     events: u32,
     work: impl Future<Output = anyhow::Result<()>>,
-) -> anyhow::Result<Measured> {
-    eprintln!("{what} …");
+) -> anyhow::Result<Row> {
+    progress::say(format!("events: {what}"));
     let (before, start) = (process::cpu_times(stack)?, Instant::now());
     work.await.with_context(|| what.to_owned())?;
     let time = start.elapsed();
     let cpu = process::cpu_times_since(&before, stack)?;
-    Ok(Measured { what: what.to_owned(), events, time, baseline: None, cpu })
-}
-
-/// Measures what one of Kafka's tools does, which times itself: the start of its Java machine does not count.
-async fn tool(
-    stack: &Stack,
-    what: &str,
-    events: u32,
-    rate: impl Future<Output = anyhow::Result<f64>>,
-) -> anyhow::Result<Measured> {
-    eprintln!("{what} …");
-    let before = process::cpu_times(stack)?;
-    let time = Duration::from_secs_f64(f64::from(events) / rate.await.with_context(|| what.to_owned())?);
-    let cpu = process::cpu_times_since(&before, stack)?;
-    Ok(Measured { what: what.to_owned(), events, time, baseline: None, cpu })
+    Ok(Row::new(what, f64::from(events) / time.as_secs_f64()).cpu(&cpu, events.into()))
 }
 
 /// Starts a service and waits until it has handled so many events. That it joins its group first counts.
@@ -168,7 +136,8 @@ async fn write_joins(pool: &PgPool, members: u32) -> sqlx::Result<()> {
                          '"joinedAt":"2026-11-25T08:09:10.123456Z"}}',
                          member_id, membership_id, lpad(member_id::text, 7, '0'), status),
                   {TRACEPARENT}, 'operator'
-           FROM (SELECT number, {FIRST_APPLICANT} + number AS member_id, md5(number::text)::uuid AS membership_id
+           FROM (SELECT number, {FIRST_APPLICANT} + number AS member_id,
+                        md5(({FIRST_APPLICANT} + number)::text)::uuid AS membership_id
                  FROM generate_series(1, {members}) AS number) AS applicant,
                 (VALUES (1, 'MemberJoined', 'READY'), (2, 'MemberStatusChanged', 'NORMAL')) AS told (version, type, status)
            ORDER BY version, number"#
@@ -177,8 +146,4 @@ async fn write_joins(pool: &PgPool, members: u32) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// The ids of events begin with the time, as a UUID of version 7: the index of an inbox grows at its end.
-const TIME_ORDERED_ID: &str =
-    "encode(substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3)
-                                      || substring(uuid_send(gen_random_uuid()) FROM 7), 'hex')::uuid";
 const TRACEPARENT: &str = "format('00-%s-%s-01', md5(number::text), left(md5(number::text), 16))";

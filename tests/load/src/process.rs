@@ -14,10 +14,19 @@ pub fn resident_bytes(service: &ServiceProcess) -> anyhow::Result<u64> {
     resident_bytes_of(service.pid().context("the service does not run")?)
 }
 
+/// The most resident memory since its start, in bytes.
+pub fn peak_bytes(service: &ServiceProcess) -> anyhow::Result<u64> {
+    memory(service.pid().context("the service does not run")?, "VmHWM:")
+}
+
 /// Resident memory of a process, in bytes.
 pub fn resident_bytes_of(pid: u32) -> anyhow::Result<u64> {
+    memory(pid, "VmRSS:")
+}
+
+fn memory(pid: u32, field: &str) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+    let line = status.lines().find(|line| line.starts_with(field)).context("no such figure of memory")?;
     let kibibytes: u64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
     Ok(kibibytes * 1024)
 }
