@@ -17,6 +17,7 @@ use crate::policy::Policies;
 use crate::queue_watch::watch_forever;
 use crate::store::send_counts;
 use crate::usecase::claim_messages::SpendingGuard;
+use crate::usecase::finish_message::Finisher;
 use crate::worker::Worker;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -40,7 +41,7 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
         budget: config.sending.budget(),
         texts: config.sending.texts().map_err(anyhow::Error::msg)?,
         wake: wake.clone(),
-        relay,
+        finisher: Finisher::new(runtime.pool.clone(), relay),
         concurrency: usize::from(config.sending.send_concurrency),
         clock: now,
     });

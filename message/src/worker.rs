@@ -1,6 +1,5 @@
 //! Sends what is queued: claims, sends outside any transaction, notes the outcome.
 
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,8 +17,9 @@ use crate::domain::{Delivery, KoreanMobile, RetryBudget, Texts};
 use crate::gateway::{Accepted, SendError, Sms, SmsGateway};
 use crate::metrics;
 use crate::store::queue::{Claimed, Lease};
+use crate::store::{DATABASE_TIMEOUT, in_time};
 use crate::usecase::claim_messages::{Claims, SpendingGuard, claim_messages};
-use crate::usecase::finish_message::finish_message;
+use crate::usecase::finish_message::{Finisher, outcome};
 
 /// How long a claim holds. Longer than all that its owner does meanwhile, so that a live owner is not overtaken.
 const LEASE: TimeDelta = TimeDelta::seconds(45);
@@ -29,8 +29,6 @@ pub const LONGEST_EXCHANGE: Duration = Duration::from_secs(8);
 const NOTE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long to go on trying once the worker is to stop. With an exchange less than the grace of a shutdown.
 const LAST_NOTE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long Postgres may take to answer: a connection that leads nowhere never does.
-const DATABASE_TIMEOUT: Duration = Duration::from_secs(3);
 const _: () = assert!(
     DATABASE_TIMEOUT.as_secs() + 2 * LONGEST_EXCHANGE.as_secs() + NOTE_TIMEOUT.as_secs()
         < LEASE.num_seconds().unsigned_abs()
@@ -59,8 +57,8 @@ pub struct Worker<G> {
     pub texts: Texts,
     /// Wakes the worker when something was queued.
     pub wake: Wake,
-    /// Woken after each commit that published something.
-    pub relay: Wake,
+    /// Notes what attempts came to.
+    pub finisher: Finisher,
     /// Most messages that are being sent at a time.
     pub concurrency: usize,
     /// What time it is.
@@ -135,15 +133,15 @@ impl<G: SmsGateway> Worker<G> {
                 tracing::info!(message_id, %member_id, outcome, reason, "a message was not sent");
             }
         }
-        self.note(&claimed, &delivery, token).await;
+        self.note(claimed, delivery, token).await;
     }
 
     /// Notes the outcome, again and again while the database fails: the claim makes that idempotent.
-    async fn note(&self, claimed: &Claimed, delivery: &Delivery, token: &CancellationToken) {
-        let now = (self.clock)();
-        let jitter = rand::random();
-        let finish = || finish_message(&self.pool, &self.relay, &self.budget, claimed, delivery, now, jitter);
-        let attempt = || in_time(finish());
+    async fn note(&self, claimed: Claimed, delivery: Delivery, token: &CancellationToken) {
+        let message_id = claimed.message_id;
+        let outcome = outcome(&self.budget, claimed, delivery, (self.clock)(), rand::random());
+        let outcome = Arc::new(outcome);
+        let attempt = || self.finisher.finish(&outcome);
         let delays = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(50))
             .with_max_delay(Duration::from_secs(2))
@@ -158,7 +156,7 @@ impl<G: SmsGateway> Worker<G> {
         }
         tracing::error!(
             error = last_error,
-            message_id = claimed.message_id,
+            message_id,
             "the outcome could not be noted; the message is sent again when its lease ends"
         );
     }
@@ -231,10 +229,6 @@ fn not_sent(error: SendError, is_unsure: bool) -> Delivery {
             Delivery::Postponed { reason, retry_after, may_be_accepted: true }
         }
     }
-}
-
-async fn in_time<T>(answer: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    timeout(DATABASE_TIMEOUT, answer).await.map_err(io::Error::from)?
 }
 
 fn log_panic(joined: Result<(), JoinError>) {

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use crate::domain::MessageStatus;
 use crate::metrics;
-use crate::store::queue;
+use crate::store::queueing;
 
 pub(super) async fn handle_in_tx(
     tx: &mut PgConnection,
@@ -15,7 +15,7 @@ pub(super) async fn handle_in_tx(
     now: DateTime<Utc>,
     after: &mut AfterCommit,
 ) -> sqlx::Result<Outcome> {
-    let erased = queue::erase_in_tx(tx, withdrawn.membership_id, now).await?;
+    let erased = queueing::erase_in_tx(tx, withdrawn.membership_id, now).await?;
     let is_known = erased.is_empty();
     let cancelled = erased.into_iter().filter(|erased| erased.is_cancelled);
     for erased in cancelled {

@@ -1,4 +1,4 @@
-//! What is to be sent: queued, claimed, and finished or put back.
+//! What is queued: claimed, delayed, or queued again.
 
 use chrono::{DateTime, Utc};
 use shared_events::event::MessageKind;
@@ -7,106 +7,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::{kind, member_id};
-use crate::domain::{ExpiryNotice, MessageStatus, PhoneNo};
-
-/// A notification to be queued.
-#[derive(Clone, Debug)]
-pub struct NewMessage<'a> {
-    /// Whom it is for.
-    pub member_id: MemberId,
-    /// Which membership of that id.
-    pub membership_id: MembershipId,
-    /// What it is for.
-    pub kind: MessageKind,
-    /// Which one of its kind: there is one of each per membership.
-    pub occasion: &'a str,
-    /// What an expiry notice tells of.
-    pub notice: Option<ExpiryNotice>,
-    /// Where it goes.
-    pub phone_no: &'a PhoneNo,
-    /// The trace of what caused it.
-    pub traceparent: Option<&'a str>,
-}
-
-/// Queues a notification, unless the membership has one of its kind and occasion. Says whether it did.
-pub async fn queue_in_tx(
-    tx: &mut PgConnection,
-    message: &NewMessage<'_>,
-    now: DateTime<Utc>,
-) -> sqlx::Result<bool> {
-    let queued = sqlx::query!(
-        "INSERT INTO message (member_id, membership_id, kind, phone_no, status, due_at, queued_at, traceparent,
-                              occasion, points, expires_at)
-         VALUES ($1, $2, $3, $4, 'QUEUED', $5, $5, $6, $7, $8, $9)
-         ON CONFLICT (membership_id, kind, occasion) DO NOTHING",
-        message.member_id.get(),
-        message.membership_id.0,
-        message.kind.as_str(),
-        message.phone_no.0,
-        now,
-        message.traceparent,
-        message.occasion,
-        message.notice.map(|notice| notice.points),
-        message.notice.map(|notice| notice.expires_at),
-    )
-    .execute(tx)
-    .await?;
-    Ok(queued.rows_affected() == 1)
-}
-
-/// The number that a member was, or is to be, welcomed at; none of a member who has withdrawn. Nobody withdraws until
-/// the transaction ends.
-pub async fn phone_no_in_tx(
-    tx: &mut PgConnection,
-    membership_id: MembershipId,
-) -> sqlx::Result<Option<PhoneNo>> {
-    let found = sqlx::query_scalar!(
-        "SELECT phone_no FROM message WHERE membership_id = $1 AND kind = 'WELCOME' FOR UPDATE",
-        membership_id.0
-    )
-    .fetch_optional(tx)
-    .await?;
-    Ok(found.flatten().map(PhoneNo))
-}
-
-/// A notification whose phone number was erased.
-#[derive(Clone, Copy, Debug)]
-pub struct Erased {
-    /// What it tells.
-    pub kind: MessageKind,
-    /// Whether it was cancelled by that.
-    pub is_cancelled: bool,
-}
-
-/// Cancels what a membership has queued and erases its phone number. Returns what changed.
-pub async fn erase_in_tx(
-    tx: &mut PgConnection,
-    membership_id: MembershipId,
-    now: DateTime<Utc>,
-) -> sqlx::Result<Vec<Erased>> {
-    // Whoever queues a notice at the moment finishes first, so that the next statement sees it.
-    sqlx::query!(
-        "SELECT message_id FROM message WHERE membership_id = $1 AND kind = 'WELCOME' FOR UPDATE",
-        membership_id.0
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    let erased = sqlx::query!(
-        "UPDATE message
-         SET phone_no = NULL, claim = NULL,
-             status = CASE status WHEN 'QUEUED' THEN 'CANCELLED' ELSE status END,
-             finished_at = coalesce(finished_at, $2)
-         WHERE membership_id = $1 AND (phone_no IS NOT NULL OR status = 'QUEUED')
-         RETURNING kind, status",
-        membership_id.0,
-        now,
-    )
-    .fetch_all(tx)
-    .await?;
-    let is_cancelled = |status: &str| status == MessageStatus::Cancelled.as_str();
-    let erased = erased.iter();
-    Ok(erased.map(|row| Erased { kind: kind(&row.kind), is_cancelled: is_cancelled(&row.status) }).collect())
-}
+use crate::domain::{ExpiryNotice, PhoneNo};
 
 /// A notification that is due, locked until the transaction ends.
 #[derive(Clone, Debug)]
@@ -253,65 +154,6 @@ pub async fn delay_in_tx(
     Ok(())
 }
 
-/// How a claimed notification ended.
-#[derive(Clone, Copy, Debug)]
-pub struct Ending<'a> {
-    /// `SENT` or `FAILED`.
-    pub status: MessageStatus,
-    /// Why it failed.
-    pub reason: Option<&'a str>,
-    /// What the gateway calls it.
-    pub gateway_message_id: Option<&'a str>,
-    /// Whether the gateway may have accepted it although it failed.
-    pub may_be_accepted: bool,
-}
-
-/// Ends a claimed notification. Returns its version, or `None` when the claim is no longer ours.
-pub async fn finish_in_tx(
-    tx: &mut PgConnection,
-    claimed: &Claimed,
-    ending: Ending<'_>,
-    now: DateTime<Utc>,
-) -> sqlx::Result<Option<i64>> {
-    sqlx::query_scalar!(
-        "UPDATE message
-         SET status = $3, reason = $4, gateway_message_id = $5, finished_at = $6, claim = NULL,
-             may_be_accepted = $7, version = version + 1
-         WHERE message_id = $1 AND claim = $2 AND status = 'QUEUED' RETURNING version",
-        claimed.message_id,
-        claimed.claim,
-        ending.status.as_str(),
-        ending.reason,
-        ending.gateway_message_id,
-        now,
-        ending.may_be_accepted,
-    )
-    .fetch_optional(tx)
-    .await
-}
-
-/// Puts a claimed notification back until `due_at`. Does nothing when the claim is no longer ours.
-pub async fn postpone(
-    executor: impl PgExecutor<'_>,
-    claimed: &Claimed,
-    reason: &str,
-    may_be_accepted: bool,
-    due_at: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "UPDATE message SET reason = $3, may_be_accepted = $4, due_at = $5, claim = NULL
-         WHERE message_id = $1 AND claim = $2 AND status = 'QUEUED'",
-        claimed.message_id,
-        claimed.claim,
-        reason,
-        may_be_accepted,
-        due_at,
-    )
-    .execute(executor)
-    .await?;
-    Ok(())
-}
-
 /// Queues a failed notification again, as if it were new. Says whether it did: only what failed, and still has a
 /// phone number, can be.
 pub async fn resend(
@@ -346,23 +188,4 @@ pub async fn depth(executor: impl PgExecutor<'_>, now: DateTime<Utc>) -> sqlx::R
     .fetch_one(executor)
     .await?;
     Ok((depth.count, depth.overdue))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_phone_number_to_be_queued_is_hidden_in_a_log_line() {
-        let message = NewMessage {
-            member_id: MemberId::try_from(1).unwrap(),
-            membership_id: MembershipId(Uuid::nil()),
-            kind: MessageKind::Welcome,
-            occasion: "",
-            notice: None,
-            phone_no: &PhoneNo("01085581234".to_owned()),
-            traceparent: None,
-        };
-        assert!(!format!("{message:?}").contains("01085581234"));
-    }
 }

@@ -1,93 +1,173 @@
-//! Note what an attempt to send came to, and publish it when it is final.
+//! Note what attempts to send came to, and publish what is final.
 
+use std::slice;
+use std::sync::Arc;
+
+use chassis::error::chain;
+use chassis::group_commit::{GroupCommit, Waiting};
 use chrono::{DateTime, Utc};
 use shared_events::Provenance;
 use shared_events::delivery::Wake;
-use shared_events::delivery::outbox::{self, AggregateVersion};
+use shared_events::delivery::outbox::{self, AggregateVersion, NewEvent};
 use shared_events::event::{MessageFailed, MessageSent};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, PgTransaction};
 
 use crate::domain::{Delivery, MessageStatus, RetryBudget};
 use crate::metrics;
-use crate::store::queue::{self, Claimed, Ending};
+use crate::store::in_time;
+use crate::store::outcomes::{self, Outcome};
+use crate::store::queue::Claimed;
 
-/// Notes an attempt's outcome. Does nothing when the claim has passed to somebody else, or the member has withdrawn.
-/// `jitter`, from 0 to 1, shortens the wait for the next attempt.
-///
-/// # Errors
-/// When the database fails; to be tried again, which is safe: without an outcome the message is sent twice.
-pub async fn finish_message(
-    pool: &PgPool,
-    relay: &Wake,
+/// How many groups of outcomes may be under way at a time.
+const LANES: usize = 2;
+/// Most outcomes of one group.
+const LARGEST_GROUP: usize = 256;
+
+/// What is to be noted of an attempt. `jitter`, from 0 to 1, shortens the wait for the next one.
+#[must_use]
+pub fn outcome(
     budget: &RetryBudget,
-    claimed: &Claimed,
-    delivery: &Delivery,
+    claimed: Claimed,
+    delivery: Delivery,
     now: DateTime<Utc>,
     jitter: f64,
-) -> sqlx::Result<()> {
-    let ending = match delivery {
-        Delivery::Sent { gateway_message_id } => Ending {
+) -> Outcome {
+    let failed = |claimed, reason, may_be_accepted| Outcome {
+        claimed,
+        status: MessageStatus::Failed,
+        reason: Some(reason),
+        gateway_message_id: None,
+        may_be_accepted,
+        at: now,
+        due_at: None,
+    };
+    match delivery {
+        Delivery::Sent { gateway_message_id } => Outcome {
+            claimed,
             status: MessageStatus::Sent,
             reason: None,
-            gateway_message_id: gateway_message_id.as_deref(),
+            gateway_message_id,
             may_be_accepted: true,
+            at: now,
+            due_at: None,
         },
-        Delivery::Failed { reason } => failed(reason, false),
+        Delivery::Failed { reason } => failed(claimed, reason, false),
         Delivery::Postponed { reason, retry_after, may_be_accepted } => {
-            let next = budget.next_attempt(claimed.attempts, claimed.admitted_at, now, *retry_after, jitter);
-            if let Some(due_at) = next {
-                return queue::postpone(pool, claimed, reason, *may_be_accepted, due_at).await;
+            let (attempts, admitted_at) = (claimed.attempts, claimed.admitted_at);
+            match budget.next_attempt(attempts, admitted_at, now, retry_after, jitter) {
+                due_at @ Some(_) => Outcome {
+                    status: MessageStatus::Queued,
+                    due_at,
+                    ..failed(claimed, reason, may_be_accepted)
+                },
+                None => {
+                    let reason = format!("given up after {attempts} attempts: {reason}");
+                    failed(claimed, reason, may_be_accepted)
+                }
             }
-            let reason = format!("given up after {} attempts: {reason}", claimed.attempts);
-            return end(pool, relay, claimed, failed(&reason, *may_be_accepted), now).await;
         }
+    }
+}
+
+/// Notes outcomes, those that come at the same moment in one transaction.
+#[derive(Debug)]
+pub struct Finisher {
+    /// Woken after each commit that published something.
+    pub relay: Wake,
+    pool: PgPool,
+    groups: GroupCommit<Arc<Outcome>, bool>,
+}
+
+impl Finisher {
+    /// Wakes the relay.
+    #[must_use]
+    pub fn new(pool: PgPool, relay: Wake) -> Self {
+        Self { relay, pool, groups: GroupCommit::new(LANES, LARGEST_GROUP) }
+    }
+
+    /// Notes an outcome. Does nothing when the claim has passed to somebody else, or the member has withdrawn. What becomes
+    /// of other outcomes has no influence on this one.
+    ///
+    /// # Errors
+    /// When the database fails; to be tried again, which is safe: without an outcome the message is sent twice.
+    pub async fn finish(&self, outcome: &Arc<Outcome>) -> sqlx::Result<()> {
+        let lane = outcome.claimed.message_id.unsigned_abs();
+        let work = |group| note_group(self.pool.clone(), self.relay.clone(), group);
+        if self.groups.submit(lane, Arc::clone(outcome), work).await == Ok(true) {
+            return Ok(());
+        }
+        if !in_time(note_alone(&self.pool, &self.relay, outcome)).await? {
+            let message_id = outcome.claimed.message_id;
+            tracing::info!(message_id, "the message is no longer ours to finish");
+        }
+        Ok(())
+    }
+}
+
+/// Tells each outcome whether it was noted. Where it was not, it shows why once it is noted alone.
+async fn note_group(pool: PgPool, relay: Wake, group: Vec<Waiting<Arc<Outcome>, bool>>) {
+    let (outcomes, answers): (Vec<_>, Vec<_>) =
+        group.into_iter().map(|Waiting { item, answer }| (item, answer)).unzip();
+    let noted = async {
+        let tx = pool.begin().await?;
+        note(tx, &relay, &outcomes).await
     };
-    end(pool, relay, claimed, ending, now).await
+    let noted = in_time(noted).await.unwrap_or_else(|error| {
+        tracing::warn!(error = chain(&error), outcomes = outcomes.len(), "outcomes are noted one by one");
+        vec![false; outcomes.len()]
+    });
+    answers.into_iter().zip(noted).for_each(|(answer, is_noted)| answer.give(is_noted));
 }
 
-const fn failed(reason: &str, may_be_accepted: bool) -> Ending<'_> {
-    Ending { status: MessageStatus::Failed, reason: Some(reason), gateway_message_id: None, may_be_accepted }
-}
-
-async fn end(
-    pool: &PgPool,
-    relay: &Wake,
-    claimed: &Claimed,
-    ending: Ending<'_>,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+/// Says whether the claim was still ours. Waits for whoever is changing the message.
+async fn note_alone(pool: &PgPool, relay: &Wake, outcome: &Arc<Outcome>) -> sqlx::Result<bool> {
     let mut tx = pool.begin().await?;
-    let Some(version) = queue::finish_in_tx(&mut tx, claimed, ending, now).await? else {
-        tracing::info!(message_id = claimed.message_id, "the message is no longer ours to finish");
-        return Ok(());
-    };
-    publish_in_tx(&mut tx, claimed, version, ending.reason, now).await?;
-    tx.commit().await?;
-    metrics::finished(claimed.kind, ending.status);
-    relay.wake();
-    Ok(())
+    outcomes::lock_in_tx(&mut tx, outcome.claimed.message_id).await?;
+    let noted = note(tx, relay, slice::from_ref(outcome)).await?;
+    Ok(noted == [true])
 }
 
-async fn publish_in_tx(
-    tx: &mut PgConnection,
-    claimed: &Claimed,
-    version: i64,
-    failure: Option<&str>,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    let Claimed { message_id, member_id, membership_id, kind, .. } = *claimed;
+/// Says of each outcome whether it was noted.
+async fn note(mut tx: PgTransaction<'_>, relay: &Wake, outcomes: &[Arc<Outcome>]) -> sqlx::Result<Vec<bool>> {
+    let versions = outcomes::note_all_in_tx(&mut tx, outcomes).await?;
+    let noted = outcomes.iter().zip(&versions);
+    let ended: Vec<(&Outcome, i64)> = noted
+        .filter_map(|(outcome, version)| Some((outcome.as_ref(), (*version)?)))
+        .filter(|(outcome, _)| outcome.status != MessageStatus::Queued)
+        .collect();
+    publish_in_tx(&mut tx, &ended).await?;
+    tx.commit().await?;
+    for (outcome, _) in &ended {
+        metrics::finished(outcome.claimed.kind, outcome.status);
+    }
+    if !ended.is_empty() {
+        relay.wake();
+    }
+    Ok(versions.iter().map(Option::is_some).collect())
+}
+
+async fn publish_in_tx(tx: &mut PgConnection, ended: &[(&Outcome, i64)]) -> sqlx::Result<()> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let events: Vec<_> =
+        ended.iter().map(|(outcome, version)| event(outcome, *version)).collect::<Result<_, _>>()?;
+    outbox::append_all_in_tx(tx, &events).await
+}
+
+fn event(outcome: &Outcome, version: i64) -> sqlx::Result<NewEvent> {
+    let Claimed { message_id, member_id, membership_id, kind, ref traceparent, .. } = outcome.claimed;
     let aggregate = AggregateVersion { member_id, membership_id, version };
-    let provenance =
-        Provenance { actor: "service:message".to_owned(), traceparent: claimed.traceparent.clone() };
-    match failure {
+    let provenance = Provenance { actor: "service:message".to_owned(), traceparent: traceparent.clone() };
+    match outcome.reason.clone() {
         None => {
-            let event = MessageSent { message_id, member_id, membership_id, kind, sent_at: now };
-            outbox::append_in_tx(tx, aggregate, &event, &provenance).await
+            let sent = MessageSent { message_id, member_id, membership_id, kind, sent_at: outcome.at };
+            NewEvent::new(aggregate, &sent, &provenance)
         }
         Some(reason) => {
-            let reason = reason.to_owned();
-            let event = MessageFailed { message_id, member_id, membership_id, kind, reason, failed_at: now };
-            outbox::append_in_tx(tx, aggregate, &event, &provenance).await
+            let failed_at = outcome.at;
+            let failed = MessageFailed { message_id, member_id, membership_id, kind, reason, failed_at };
+            NewEvent::new(aggregate, &failed, &provenance)
         }
     }
 }

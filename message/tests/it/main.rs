@@ -5,6 +5,7 @@
     reason = "clippy takes the helpers of integration tests for production code"
 )]
 
+mod batches;
 mod claims;
 mod document;
 mod gateways;
@@ -12,6 +13,7 @@ mod http;
 mod limits;
 mod notices;
 mod outages;
+mod outcomes;
 mod policies;
 mod resending;
 mod retrying;

@@ -9,6 +9,7 @@ use chrono::{TimeDelta, Utc};
 use message::domain::{Limits, RetryBudget, Texts};
 use message::gateway::SmsGateway;
 use message::usecase::claim_messages::SpendingGuard;
+use message::usecase::finish_message::Finisher;
 use message::worker::Worker;
 use shared_events::delivery::Wake;
 use tokio::task::JoinHandle;
@@ -43,7 +44,7 @@ pub fn worker<G>(service: &Service, gateway: G) -> Worker<G> {
         budget: BUDGET,
         texts: Texts::new(Language::Korean, "마일리지").unwrap(),
         wake: Wake::new(),
-        relay: Wake::new(),
+        finisher: Finisher::new(service.pool.clone(), Wake::new()),
         concurrency: CONCURRENCY,
         clock: Utc::now,
     }
@@ -61,7 +62,8 @@ impl RunningWorker {
 
     /// Runs a worker that the test has made.
     pub fn run<G: SmsGateway>(worker: Worker<G>) -> Self {
-        let (wake, relay, token) = (worker.wake.clone(), worker.relay.clone(), CancellationToken::new());
+        let (wake, relay) = (worker.wake.clone(), worker.finisher.relay.clone());
+        let token = CancellationToken::new();
         Self { wake, relay, task: tokio::spawn(Arc::new(worker).run(token.clone())), token }
     }
 
