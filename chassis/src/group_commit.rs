@@ -3,9 +3,14 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use std::{fmt, iter};
 
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
+use tokio::time::timeout;
+
+/// After it a group is given up: on a connection that leads nowhere it would hold up its lane for a quarter of an hour.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// Forms groups. There are lanes, each with one group under way at a time; what must not be carried out at the same moment
 /// belongs in the same lane.
@@ -39,7 +44,7 @@ impl<O> Answer<O> {
     }
 }
 
-/// The group ended without an answer: it panicked. Whether the item was carried out is unknown.
+/// The group ended without an answer: it panicked, or took too long. Whether the item was carried out is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the group ended without an answer")]
 pub struct Abandoned;
@@ -82,9 +87,11 @@ impl<I: Send + 'static, O: Send + 'static> GroupCommit<I, O> {
                 drop(turn);
                 return answered.await.map_err(|_| Abandoned);
             }
-            let work = work(group);
+            let work = timeout(LONGEST, work(group));
             tokio::spawn(async move {
-                work.await;
+                if work.await.is_err() {
+                    tracing::error!("a group was given up: it took over {} s", LONGEST.as_secs());
+                }
                 drop(turn);
             });
         }
@@ -240,5 +247,17 @@ mod tests {
         }
         bench.gate.add_permits(10);
         assert_eq!(answers(asked).await, [Ok(0), Err(Abandoned), Err(Abandoned), Ok(3)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_group_that_does_not_end_is_given_up_and_its_lane_goes_on() {
+        let bench = Bench::new(1, 10);
+        let stuck = bench.submit(0, 0);
+        bench.began(1).await;
+        let next = bench.submit(0, 1);
+        assert_eq!(stuck.await.unwrap(), Err(Abandoned));
+        bench.began(2).await;
+        bench.gate.add_permits(1);
+        assert_eq!(next.await.unwrap(), Ok(1));
     }
 }
