@@ -18,11 +18,14 @@ const LARGEST_GROUP: usize = 256;
 /// Looks up those of some keys that are there.
 type Lookup<K, T> = dyn Fn(PgPool, Vec<K>) -> BoxFuture<'static, sqlx::Result<HashMap<K, T>>> + Send + Sync;
 
+/// What there is under a key. A failure may be that of a whole group.
+type Found<T> = Result<Option<T>, Arc<sqlx::Error>>;
+
 /// Looks things up by a key.
 pub struct GroupRead<K, T> {
     pool: PgPool,
     lookup: Arc<Lookup<K, T>>,
-    groups: Arc<GroupCommit<K, sqlx::Result<Option<T>>>>,
+    groups: Arc<GroupCommit<K, Found<T>>>,
 }
 
 impl<K, T> GroupRead<K, T>
@@ -44,18 +47,15 @@ where
     ///
     /// # Errors
     /// When the statement fails.
-    pub async fn find(&self, key: K) -> sqlx::Result<Option<T>> {
+    pub async fn find(&self, key: K) -> Result<Option<T>, Arc<sqlx::Error>> {
         let work = |group| look_up(self.pool.clone(), Arc::clone(&self.lookup), group);
         let found = self.groups.submit(key.into().unsigned_abs(), key, work).await;
-        found.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+        found.unwrap_or_else(|_| Err(Arc::new(sqlx::Error::WorkerCrashed)))
     }
 }
 
-async fn look_up<K, T>(
-    pool: PgPool,
-    lookup: Arc<Lookup<K, T>>,
-    group: Vec<Waiting<K, sqlx::Result<Option<T>>>>,
-) where
+async fn look_up<K, T>(pool: PgPool, lookup: Arc<Lookup<K, T>>, group: Vec<Waiting<K, Found<T>>>)
+where
     K: Copy + Eq + Hash,
     T: Clone,
 {
@@ -64,20 +64,20 @@ async fn look_up<K, T>(
         Ok(found) => group.into_iter().for_each(|Waiting { item, answer }| {
             answer.give(Ok(found.get(&item).cloned()));
         }),
-        // Whose row cannot be read shows when each is looked up by itself.
-        Err(error) => {
-            let is_one = group.len() == 1;
-            let mut error = Some(error);
-            let alone = group.into_iter().map(|Waiting { item, answer }| {
-                let (pool, lookup, error) = (pool.clone(), &lookup, error.take().filter(|_| is_one));
+        // Whose row cannot be understood shows when each is looked up by itself. All else is no fault of a row.
+        Err(sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }) if group.len() > 1 => {
+            let alone = group.into_iter().map(|waiting| {
+                let lookup = lookup(pool.clone(), vec![waiting.item]);
                 async move {
-                    answer.give(match error {
-                        Some(error) => Err(error),
-                        None => lookup(pool, vec![item]).await.map(|mut found| found.remove(&item)),
-                    });
+                    let found = lookup.await.map(|mut found| found.remove(&waiting.item));
+                    waiting.answer.give(found.map_err(Arc::new));
                 }
             });
             join_all(alone).await;
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            group.into_iter().for_each(|Waiting { answer, .. }| answer.give(Err(Arc::clone(&error))));
         }
     }
 }
@@ -101,6 +101,7 @@ mod tests {
     use super::*;
 
     const BROKEN: i64 = 13;
+    const OUTAGE: i64 = 17;
 
     /// Finds the even keys, and notes what was looked up at once.
     fn evens(looked_up: &Arc<Mutex<Vec<Vec<i64>>>>) -> GroupRead<i64, String> {
@@ -110,8 +111,11 @@ mod tests {
             looked_up.lock().unwrap().push(keys.clone());
             async move {
                 tokio::task::yield_now().await;
+                if keys.contains(&OUTAGE) {
+                    return Err(sqlx::Error::PoolTimedOut);
+                }
                 if keys.contains(&BROKEN) {
-                    return Err(sqlx::Error::RowNotFound);
+                    return Err(sqlx::Error::Decode("broken".into()));
                 }
                 let evens = keys.into_iter().filter(|key| key % 2 == 0);
                 Ok(evens.map(|key| (key, key.to_string())).collect())
@@ -141,5 +145,15 @@ mod tests {
         let is_error: Vec<bool> = found.iter().map(Result::is_err).collect();
         assert_eq!(is_error, [false, false, true, false, false]);
         assert_eq!(found[4].as_ref().unwrap().as_deref(), Some("2"));
+    }
+
+    #[tokio::test]
+    async fn an_outage_is_everybodys_and_is_not_asked_for_again() {
+        let looked_up = Arc::default();
+        let read = evens(&looked_up);
+        let found = join_all([1, 3, OUTAGE, 5].map(|key| read.find(key))).await;
+        let is_error: Vec<bool> = found.iter().map(Result::is_err).collect();
+        assert_eq!(is_error, [false, true, true, true]);
+        assert_eq!(*looked_up.lock().unwrap(), [vec![1], vec![3, 5, OUTAGE]]);
     }
 }

@@ -1,5 +1,7 @@
 //! What a client is told when Postgres fails.
 
+use std::sync::Arc;
+
 use super::{Problem, RETRY_SHORTLY};
 use crate::db::is_transient;
 use crate::error::chain;
@@ -21,6 +23,12 @@ impl From<&sqlx::Error> for Problem {
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         Self::from(&error)
+    }
+}
+
+impl From<Arc<sqlx::Error>> for Problem {
+    fn from(error: Arc<sqlx::Error>) -> Self {
+        Self::from(&*error)
     }
 }
 
