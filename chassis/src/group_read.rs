@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use crate::group_commit::{GroupCommit, Waiting};
 
 /// How many statements may be under way at a time.
-const LANES: u64 = 2;
+const LANES: usize = 2;
 const LARGEST_GROUP: usize = 256;
 
 /// Looks up those of some keys that are there.
@@ -38,9 +38,8 @@ where
     where
         F: Future<Output = sqlx::Result<HashMap<K, T>>> + Send + 'static,
     {
-        let lanes = usize::try_from(LANES).unwrap_or(1);
         let lookup = Arc::new(move |pool, keys| -> BoxFuture<'static, _> { Box::pin(lookup(pool, keys)) });
-        Self { pool, lookup, groups: Arc::new(GroupCommit::new(lanes, LARGEST_GROUP)) }
+        Self { pool, lookup, groups: Arc::new(GroupCommit::new(LANES, LARGEST_GROUP)) }
     }
 
     /// What there is under the key.

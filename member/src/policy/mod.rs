@@ -22,17 +22,6 @@ impl EventHandler for Policies {
         [MessageSent::TYPE, MessageFailed::TYPE, PointsForfeited::TYPE].contains(&event_type)
     }
 
-    async fn handle_in_tx(
-        &self,
-        tx: &mut PgConnection,
-        envelope: &Envelope,
-        event: Event,
-        after: &mut AfterCommit,
-    ) -> Result<Outcome, HandlerError> {
-        let outcomes = self.handle_all_in_tx(tx, vec![(envelope, event)], after).await?;
-        Ok(outcomes.into_iter().next().unwrap_or(Outcome::Ignored))
-    }
-
     async fn handle_all_in_tx(
         &self,
         tx: &mut PgConnection,

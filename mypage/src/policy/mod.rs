@@ -17,17 +17,6 @@ use crate::store::{pages, transactions};
 pub struct Policies;
 
 impl EventHandler for Policies {
-    async fn handle_in_tx(
-        &self,
-        tx: &mut PgConnection,
-        envelope: &Envelope,
-        event: Event,
-        after: &mut AfterCommit,
-    ) -> Result<Outcome, HandlerError> {
-        let outcomes = self.handle_all_in_tx(tx, vec![(envelope, event)], after).await?;
-        Ok(outcomes.into_iter().next().unwrap_or(Outcome::Ignored))
-    }
-
     async fn handle_all_in_tx(
         &self,
         tx: &mut PgConnection,

@@ -153,31 +153,27 @@ pub trait EventHandler: Send + Sync + 'static {
         Event::is_known(event_type)
     }
 
-    /// Handles one event in the transaction that also notes it in the inbox. Called again for the same event
-    /// after a failure; never for two events of one key at a time. What is to be done once the transaction has committed
-    /// is added to `after`.
+    /// Handles events in the transaction that also notes them in the inbox, with the same result as one by one in their
+    /// order. Says of each what it came to. Called again for the same events after a failure; never for events of one key
+    /// twice at a time. What is to be done once the transaction has committed is added to `after`.
+    fn handle_all_in_tx(
+        &self,
+        tx: &mut PgConnection,
+        events: Vec<(&Envelope, Event)>,
+        after: &mut AfterCommit,
+    ) -> impl Future<Output = Result<Vec<Outcome>, HandlerError>> + Send;
+
+    /// As [`Self::handle_all_in_tx`], for one event.
     fn handle_in_tx(
         &self,
         tx: &mut PgConnection,
         envelope: &Envelope,
         event: Event,
         after: &mut AfterCommit,
-    ) -> impl Future<Output = Result<Outcome, HandlerError>> + Send;
-
-    /// As [`Self::handle_in_tx`], for several events in their order. Says of each what it came to. To be replaced where
-    /// several at once cost less than one by one.
-    fn handle_all_in_tx(
-        &self,
-        tx: &mut PgConnection,
-        events: Vec<(&Envelope, Event)>,
-        after: &mut AfterCommit,
-    ) -> impl Future<Output = Result<Vec<Outcome>, HandlerError>> + Send {
+    ) -> impl Future<Output = Result<Outcome, HandlerError>> + Send {
         async {
-            let mut outcomes = Vec::with_capacity(events.len());
-            for (envelope, event) in events {
-                outcomes.push(self.handle_in_tx(tx, envelope, event, after).await?);
-            }
-            Ok(outcomes)
+            let outcomes = self.handle_all_in_tx(tx, vec![(envelope, event)], after).await?;
+            Ok(outcomes.into_iter().next().unwrap_or(Outcome::Ignored))
         }
     }
 }

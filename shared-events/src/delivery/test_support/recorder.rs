@@ -42,12 +42,25 @@ impl Recorder {
 }
 
 impl EventHandler for Recorder {
-    async fn handle_in_tx(
+    async fn handle_all_in_tx(
+        &self,
+        tx: &mut PgConnection,
+        events: Vec<(&Envelope, Event)>,
+        _after: &mut AfterCommit,
+    ) -> Result<Vec<Outcome>, HandlerError> {
+        let mut outcomes = Vec::with_capacity(events.len());
+        for (envelope, _) in events {
+            outcomes.push(self.record_in_tx(tx, envelope).await?);
+        }
+        Ok(outcomes)
+    }
+}
+
+impl Recorder {
+    async fn record_in_tx(
         &self,
         tx: &mut PgConnection,
         envelope: &Envelope,
-        _event: Event,
-        _after: &mut AfterCommit,
     ) -> Result<Outcome, HandlerError> {
         let write = || {
             sqlx::query("INSERT INTO effect (key, sequence, ce_id) VALUES ($1, $2, $3)")
