@@ -22,8 +22,8 @@ use crate::topic::Topic;
 
 const BATCH: usize = 500;
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// While events come faster than one by one, a pass starts so long after the one before, so that they share what a
-/// pass costs here, at the broker and at each consumer.
+/// A pass starts so long after the one before: what comes meanwhile shares what a pass costs here, at the broker and at each
+/// consumer, and what comes alone is published at once.
 const PACE: Duration = Duration::from_millis(10);
 /// A relay that ran for so long before it failed starts again with the shortest delay.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
@@ -106,7 +106,7 @@ impl Relay {
                 if is_last_pass && rows.len() < BATCH {
                     return Ok(());
                 }
-                if (2..BATCH).contains(&rows.len()) {
+                if rows.len() < BATCH {
                     token.run_until_cancelled(tokio::time::sleep_until(next_pass)).await;
                 }
                 continue;

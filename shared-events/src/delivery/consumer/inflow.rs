@@ -23,6 +23,9 @@ use crate::topic::Topic;
 /// How many events may share a transaction.
 const MAX_BATCH: usize = 200;
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
+/// A batch that was not full is followed by the next one so long after its start: what comes meanwhile shares a transaction,
+/// and what comes alone is handled at once.
+const PACE: Duration = Duration::from_millis(10);
 
 /// The records of a consumer's partitions, batch by batch. A partition whose next event failed for now is held:
 /// paused, while polling goes on and the others are read, until it is due again.
@@ -30,6 +33,7 @@ pub(super) struct Inflow<'b> {
     broker: &'b Broker,
     consumer: StreamConsumer<Assignment>,
     held: HashMap<Origin, Held>,
+    next_start: Instant,
 }
 
 struct Held {
@@ -44,7 +48,7 @@ impl<'b> Inflow<'b> {
         let consumer = broker.consumer(topics)?;
         let names: Vec<String> = topics.iter().map(|topic| broker.topic_name(*topic)).collect();
         consumer.subscribe(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
-        Ok(Self { broker, consumer, held: HashMap::new() })
+        Ok(Self { broker, consumer, held: HashMap::new(), next_start: Instant::now() })
     }
 
     /// Waits until there is something to do: new events, or those of a held partition that are due again.
@@ -57,7 +61,12 @@ impl<'b> Inflow<'b> {
             let waiting = OptionFuture::from(next_due.map(tokio::time::sleep_until));
             tokio::select! {
                 event = self.receive() => {
+                    tokio::time::sleep_until(self.next_start).await;
+                    let start = Instant::now();
                     let batch = self.collect(event);
+                    if batch.len() < MAX_BATCH {
+                        self.next_start = start + PACE;
+                    }
                     if !batch.is_empty() {
                         return batch;
                     }
