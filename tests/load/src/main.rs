@@ -9,6 +9,7 @@ mod commands;
 mod counter;
 mod events;
 mod expiry;
+mod growth;
 mod kafka_tool;
 mod oha;
 mod outcome;
@@ -23,6 +24,8 @@ mod statements;
 mod table;
 mod vegeta;
 mod withdrawals;
+
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, value_parser};
 use local_stack::postgres::PostgresOptions;
@@ -52,6 +55,18 @@ enum ByItself {
         #[arg(long, default_value_t = 4, value_parser = value_parser!(u32).range(1..=100))]
         lots_each: u32,
     },
+    /// What each statement of a request takes, and its plan, with small books and with large ones
+    Growth {
+        /// How many accounts there are; may be repeated
+        #[arg(long, default_values_t = [1_000, 100_000, 1_000_000], value_parser = value_parser!(u32).range(100..=10_000_000))]
+        accounts: Vec<u32>,
+        /// How many ledger entries, and lots, each has
+        #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(1..=1_000))]
+        entries_each: u32,
+        /// How long each request is measured, in seconds
+        #[arg(long, default_value_t = 8, value_parser = value_parser!(u32).range(1..=3_600))]
+        seconds: u32,
+    },
     /// How fast, and in how much memory, `point reconcile` compares large books
     Reconcile {
         /// How many accounts there are
@@ -78,6 +93,9 @@ async fn main() -> anyhow::Result<()> {
     match by_itself {
         None => bench::run(&options).await,
         Some(ByItself::Expiry { accounts, lots_each }) => expire(accounts, lots_each).await,
+        Some(ByItself::Growth { accounts, entries_each, seconds }) => {
+            growth::run(&accounts, entries_each, Duration::from_secs(seconds.into())).await
+        }
         Some(ByItself::Reconcile { accounts, entries_each }) => reconcile(accounts, entries_each).await,
         Some(ByItself::Sms { messages, latency_ms }) => sms(messages, latency_ms).await,
     }
