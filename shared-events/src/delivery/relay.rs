@@ -22,8 +22,8 @@ use crate::topic::Topic;
 
 const BATCH: usize = 500;
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// A pass starts so long after the one before: what comes meanwhile shares what a pass costs here, at the broker and at each
-/// consumer, and what comes alone is published at once.
+/// A pass that was not full is followed by the next one so long after its start: what comes meanwhile shares what a pass costs
+/// here, at the broker and at each consumer, and what comes alone is published at once.
 const PACE: Duration = Duration::from_millis(10);
 /// A relay that ran for so long before it failed starts again with the shortest delay.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);

@@ -28,7 +28,7 @@ const AS_THE_SERVICES: &str =
 const EXPLAINING: &str = "-c session_preload_libraries=auto_explain -c auto_explain.log_min_duration=0 \
                           -c auto_explain.log_analyze=on -c auto_explain.log_buffers=on -c auto_explain.log_timing=off \
                           -c auto_explain.log_level=notice -c client_min_messages=notice";
-/// How often a script is run before its plans are told: then Postgres has what it needs in memory.
+/// How often a script is run to tell its plans; the last ones are kept, when Postgres has in memory what it can have.
 const WARM: usize = 20;
 
 /// What a script takes, from sending to the answer, on average.
@@ -152,4 +152,16 @@ fn statement_time(line: &str) -> Option<(String, f64)> {
 
 fn own(stack: &Stack) -> anyhow::Result<&Postgres> {
     stack.postgres.as_ref().context("Postgres is not our own")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_pgbench_has_milliseconds_failures_and_a_statement() {
+        let line = "         0.671           0  WITH changed AS (";
+        assert_eq!(statement_time(line), Some(("WITH changed AS (".to_owned(), 0.671)));
+        assert_eq!(statement_time("statement latencies"), None);
+    }
 }

@@ -128,6 +128,14 @@ fn leave(table: &Table, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Stops the services, so that nobody but the baseline uses the database.
+pub async fn stop_services(stack: &Stack) -> anyhow::Result<()> {
+    for service in stack.services.all() {
+        service.terminate(STOP_DEADLINE).await.context("a service did not run")?;
+    }
+    Ok(())
+}
+
 async fn measure_on_books(options: &Options, stack: &Stack, table: &mut Table) -> anyhow::Result<()> {
     let (members, each) = (options.members(), options.each());
     let services = || stack.services.all().iter();
@@ -139,9 +147,7 @@ async fn measure_on_books(options: &Options, stack: &Stack, table: &mut Table) -
     books::write(&pool, members.into(), 1).await?;
     books::write_members(&pool).await?;
     pool.close().await;
-    for service in services() {
-        service.terminate(STOP_DEADLINE).await.context("a service did not run")?;
-    }
+    stop_services(stack).await?;
     let baseline = Baseline::copy(stack, members).await?;
     for service in services() {
         service.start_again().await?;

@@ -4,17 +4,15 @@
 use std::fs;
 use std::time::Duration;
 
-use anyhow::Context;
 use local_stack::project;
 use local_stack::stack::Stack;
 use sqlx::PgPool;
 
 use crate::baseline::{Baseline, ScriptTime};
+use crate::bench::stop_services;
 use crate::report::machine;
 use crate::scripts::{self, Script};
 use crate::{books, durable_stack, progress};
-
-const STOP_DEADLINE: Duration = Duration::from_secs(35);
 
 /// Of a statement's beginning more characters than this are not shown.
 const LONGEST: usize = 60;
@@ -63,9 +61,7 @@ async fn measure(
     let pool = PgPool::connect(&stack.database.admin_url()).await?;
     books::write(&pool, accounts.into(), entries_each).await?;
     books::write_members(&pool).await?;
-    for service in stack.services.all() {
-        service.terminate(STOP_DEADLINE).await.context("a service did not run")?;
-    }
+    stop_services(stack).await?;
     for statement in ["VACUUM ANALYZE", "CHECKPOINT"] {
         sqlx::raw_sql(statement).execute(&pool).await?;
     }
