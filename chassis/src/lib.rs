@@ -13,6 +13,7 @@ pub mod error;
 pub mod extract;
 pub mod group_commit;
 pub mod group_read;
+pub mod group_transaction;
 pub mod hal;
 mod health_check;
 pub mod http;

@@ -16,7 +16,9 @@ use crate::metrics;
 use crate::point_client::PointClient;
 use crate::policy::Policies;
 use crate::store::members;
+use crate::usecase::join::Registrar;
 use crate::usecase::republish_withdrawals::republish_forever;
+use crate::usecase::withdraw::Withdrawals;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -35,8 +37,17 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     idempotency::start_purging(&runtime);
     let sagas = runtime.supervisor.tracker();
     let members = GroupRead::new(runtime.pool.clone(), members::find_all);
-    let state =
-        State { pool: runtime.pool, members, relay, point, sagas, withdrawal_patience, clock: Utc::now };
+    let registrar = Registrar::new(runtime.pool.clone(), relay.clone());
+    let withdrawals = Withdrawals::new(runtime.pool.clone(), members.clone(), point, relay);
+    let state = State {
+        pool: runtime.pool,
+        members,
+        registrar,
+        withdrawals,
+        sagas,
+        withdrawal_patience,
+        clock: Utc::now,
+    };
     Ok(App {
         public: http::public(state),
         document: Some(http::document()),

@@ -18,6 +18,7 @@ use crate::policy::Policies;
 use crate::reconcile::{ReconcileArgs, reconcile};
 use crate::store::lots;
 use crate::usecase::expire_points::expire_forever;
+use crate::usecase::forfeit_points::Forfeiter;
 use crate::usecase::notify_expiry::notify_forever;
 use crate::usecase::transact::Transactor;
 
@@ -41,7 +42,8 @@ pub async fn build(config: Config, runtime: Runtime) -> anyhow::Result<App> {
     idempotency::start_purging(&runtime);
     let transactor = Transactor::new(runtime.pool.clone(), relay.clone(), terms);
     let accounts = GroupRead::new(runtime.pool.clone(), lots::find_accounts);
-    let state = State { pool: runtime.pool, accounts, relay, clock: now, transactor, forfeit_delay };
+    let forfeiter = Forfeiter::new(runtime.pool.clone(), relay);
+    let state = State { pool: runtime.pool, accounts, clock: now, transactor, forfeiter, forfeit_delay };
     Ok(App {
         public: http::public(state.clone()),
         document: Some(http::document()),

@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use crate::metrics;
 use crate::point_client::{ForfeitError, Reason};
-use crate::store::members::StoreError;
 use crate::usecase::join::JoinError;
 use crate::usecase::withdraw::WithdrawError;
 
@@ -62,22 +61,17 @@ pub(super) fn member_not_found() -> Problem {
 
 pub(super) fn not_joined(error: JoinError) -> Problem {
     match error {
-        JoinError::Store(StoreError::MemberIdTaken) => {
-            taken("member-id-taken", "/memberId", "The memberId is taken.")
-        }
-        JoinError::Store(StoreError::PhoneTaken) => {
-            taken("phone-taken", "/phoneNo", "The phone number belongs to a member.")
-        }
-        JoinError::Store(StoreError::Database(error)) => error.into(),
+        JoinError::MemberIdTaken => taken("member-id-taken", "/memberId", "The memberId is taken."),
+        JoinError::PhoneTaken => taken("phone-taken", "/phoneNo", "The phone number belongs to a member."),
         JoinError::Once(error) => error.into(),
+        JoinError::Database(error) => error.into(),
     }
 }
 
 /// What joining may be refused with, for the document.
 pub(super) fn of_joining() -> Vec<Problem> {
-    let taken = [StoreError::MemberIdTaken, StoreError::PhoneTaken];
-    let taken = taken.into_iter().map(|error| not_joined(JoinError::Store(error)));
-    taken.chain(idempotency::problems()).collect()
+    let taken = [JoinError::MemberIdTaken, JoinError::PhoneTaken];
+    taken.into_iter().map(not_joined).chain(idempotency::problems()).collect()
 }
 
 /// What withdrawing may be refused with, for the document.

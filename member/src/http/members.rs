@@ -20,8 +20,7 @@ use super::State;
 use super::error::{log_withdrawal, member_not_found, not_joined, withdrawal_refused, withdrawal_under_way};
 use crate::domain::{Member, Nickname, PhoneNo};
 use crate::store::members;
-use crate::usecase::join::{self, Applicant, Joined};
-use crate::usecase::withdraw;
+use crate::usecase::join::{Applicant, Application, Joined};
 
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({ "memberId": 1, "phoneNo": "01012345678", "nickname": "kim", "memberStatus": "READY" }))]
@@ -58,7 +57,7 @@ fn body(
 
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Application {
+pub(super) struct ApplicationBody {
     /// 1 to 20 digits; blanks, hyphens and `+82` are understood.
     #[schema(example = "010-1234-5678")]
     phone_no: String,
@@ -72,11 +71,11 @@ pub(super) struct Application {
     member_status: Option<String>,
 }
 
-impl TryFrom<Application> for Applicant {
+impl TryFrom<ApplicationBody> for Applicant {
     type Error = Problem;
 
     /// Names every field that is wrong, not just the first.
-    fn try_from(application: Application) -> Result<Self, Problem> {
+    fn try_from(application: ApplicationBody) -> Result<Self, Problem> {
         let mut errors = Vec::new();
         let phone_no = field("/phoneNo", application.phone_no.parse::<PhoneNo>(), &mut errors);
         let nickname = field("/nickname", application.nickname.parse::<Nickname>(), &mut errors);
@@ -104,7 +103,7 @@ fn field<T, E: ToString>(pointer: &str, value: Result<T, E>, errors: &mut Vec<Fi
     path = "/members",
     operation_id = "join",
     params(Once),
-    request_body(content = inline(Application), content_type = "application/json"),
+    request_body(content = inline(ApplicationBody), content_type = "application/json"),
     responses((status = 201, description = "Joined; the notification is on its way", content_type = "application/hal+json",
                body = MemberBody,
                headers(("Location" = String, description = "The member"), ("Idempotency-Hit" = String, description = "`true` where the command had taken effect before"))))
@@ -113,15 +112,18 @@ pub(super) async fn post(
     extract::State(state): extract::State<State>,
     context: RequestContext,
     base: BaseUrl,
-    Command { body: application, once }: Command<Application>,
+    Command { body: application, once }: Command<ApplicationBody>,
 ) -> Result<Response, Problem> {
     let applicant = Applicant::try_from(application)?;
     let Applicant { phone_no, nickname, .. } = applicant.clone();
-    let membership_id = MembershipId(Uuid::now_v7());
-    let (now, provenance) = ((state.clock)(), provenance(&context));
-    let joined =
-        join::join(&state.pool, &state.relay, applicant, membership_id, &provenance, now, &once).await;
-    Ok(match joined.map_err(not_joined)? {
+    let application = Application {
+        applicant,
+        membership_id: MembershipId(Uuid::now_v7()),
+        once,
+        provenance: provenance(&context),
+        now: (state.clock)(),
+    };
+    Ok(match state.registrar.join(application).await.map_err(not_joined)? {
         Joined::Now(member) => resource(&base, &member).created().into_response(),
         // Whatever has become of the member since.
         Joined::Before(member_id) => {
@@ -189,13 +191,10 @@ pub(super) async fn delete(
     language: Language,
     Path(member_id): Path<MemberId>,
 ) -> Result<StatusCode, Problem> {
-    let State { pool, members: _, relay, point, sagas, withdrawal_patience, clock } = state;
+    let State { withdrawals, sagas, withdrawal_patience, clock, .. } = state;
     let provenance = provenance(&context);
-    let saga = async move {
-        withdraw::withdraw(&pool, &relay, &point, member_id, &provenance, clock)
-            .await
-            .inspect_err(log_withdrawal)
-    };
+    let saga =
+        async move { withdrawals.withdraw(member_id, provenance, clock).await.inspect_err(log_withdrawal) };
     match timeout(withdrawal_patience, sagas.spawn(saga.in_current_span())).await {
         Ok(Ok(Ok(()))) => Ok(StatusCode::NO_CONTENT),
         Ok(Ok(Err(error))) => Err(withdrawal_refused(&error, language)),

@@ -10,7 +10,6 @@ use chassis::group_read::GroupRead;
 use chassis::openapi::Document;
 use chrono::{DateTime, Utc};
 use shared_events::MemberId;
-use shared_events::delivery::Wake;
 use sqlx::PgPool;
 use tokio_util::task::TaskTracker;
 use utoipa_axum::router::OpenApiRouter;
@@ -18,7 +17,8 @@ use utoipa_axum::routes;
 
 use crate::SERVICE;
 use crate::domain::Member;
-use crate::point_client::PointClient;
+use crate::usecase::join::Registrar;
+use crate::usecase::withdraw::Withdrawals;
 
 /// What the handlers need.
 #[derive(Clone, Debug)]
@@ -27,11 +27,11 @@ pub struct State {
     pub pool: PgPool,
     /// Looks members up.
     pub members: GroupRead<MemberId, Member>,
-    /// Woken after each commit that published something.
-    pub relay: Wake,
-    /// Forfeits points before a withdrawal.
-    pub point: PointClient,
-    /// Withdrawals run here, so that a client that hangs up does not cancel one.
+    /// Takes up applications.
+    pub registrar: Registrar,
+    /// Carries out withdrawals.
+    pub withdrawals: Withdrawals,
+    /// They run here, so that a client that hangs up does not cancel one.
     pub sagas: TaskTracker,
     /// How long a client waits for a withdrawal; less than a request may take. It goes on after that.
     pub withdrawal_patience: Duration,

@@ -1,6 +1,7 @@
 //! The memberships that a batch of events is about.
 
 use std::collections::HashMap;
+use std::mem;
 
 use shared_events::delivery::AfterCommit;
 use shared_events::delivery::outbox::{self, AggregateVersion, NewEvent};
@@ -11,6 +12,7 @@ use sqlx::PgConnection;
 use crate::domain::Member;
 use crate::metrics;
 use crate::store::members::{self, StoreError};
+use crate::usecase::withdraw::{self, Leaving};
 
 /// Memberships that are locked, as the events so far have left them, and what of that is not stored yet.
 #[derive(Default)]
@@ -18,6 +20,7 @@ pub(super) struct Memberships {
     members: HashMap<MembershipId, Member>,
     unsaved: Vec<Member>,
     unpublished: Vec<NewEvent>,
+    leaving: Vec<Leaving>,
 }
 
 impl Memberships {
@@ -64,21 +67,22 @@ impl Memberships {
         Ok(())
     }
 
-    /// Forgets a membership that has ended.
-    pub(super) fn end(&mut self, membership_id: MembershipId) {
-        self.members.remove(&membership_id);
+    /// Notes a member who withdraws, to be removed. The membership has ended.
+    pub(super) fn end(&mut self, leaving: Leaving) {
+        self.members.remove(&leaving.membership_id);
+        self.leaving.push(leaving);
     }
 
     /// Stores and publishes what was noted so far.
-    pub(super) async fn store_in_tx(&mut self, tx: &mut PgConnection) -> Result<(), StoreError> {
-        if !self.unsaved.is_empty() {
-            members::update_all_in_tx(tx, &self.unsaved).await?;
-            self.unsaved.clear();
-        }
-        if !self.unpublished.is_empty() {
-            outbox::append_all_in_tx(tx, &self.unpublished).await?;
-            self.unpublished.clear();
-        }
+    pub(super) async fn store_in_tx(
+        &mut self,
+        tx: &mut PgConnection,
+        after: &mut AfterCommit,
+    ) -> Result<(), StoreError> {
+        members::update_all_in_tx(tx, &mem::take(&mut self.unsaved)).await?;
+        outbox::append_all_in_tx(tx, &mem::take(&mut self.unpublished)).await?;
+        // A withdrawal goes on from the version that is stored, and is published behind it.
+        withdraw::remove_all_in_tx(tx, &mem::take(&mut self.leaving), after).await?;
         Ok(())
     }
 }

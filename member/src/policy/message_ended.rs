@@ -40,7 +40,7 @@ pub(super) async fn handle_in_tx(
             memberships.change(member, &envelope.provenance, after)?;
         } else {
             // Another member may become ABNORMAL by an event before this one, and leave the number.
-            memberships.store_in_tx(tx).await?;
+            memberships.store_in_tx(tx, after).await?;
             if !reinstate_in_tx(tx, &member).await? {
                 return Ok(Outcome::Ignored);
             }
@@ -55,7 +55,7 @@ async fn reinstate_in_tx(tx: &mut PgConnection, member: &Member) -> Result<bool,
     let mut savepoint = tx.begin().await?;
     match members::update_all_in_tx(&mut savepoint, slice::from_ref(member)).await {
         Ok(()) => savepoint.commit().await?,
-        Err(StoreError::PhoneTaken) => {
+        Err(StoreError::PhoneTaken(_)) => {
             savepoint.rollback().await?;
             tracing::warn!(
                 member_id = %member.member_id,
@@ -63,7 +63,7 @@ async fn reinstate_in_tx(tx: &mut PgConnection, member: &Member) -> Result<bool,
             );
             return Ok(false);
         }
-        Err(error @ (StoreError::MemberIdTaken | StoreError::Database(_))) => return Err(error.into()),
+        Err(StoreError::Database(error)) => return Err(error.into()),
     }
     Ok(true)
 }

@@ -34,7 +34,7 @@ impl EventHandler for Policies {
         for (envelope, event) in &events {
             outcomes.push(react_in_tx(tx, &mut memberships, envelope, event, after).await?);
         }
-        memberships.store_in_tx(tx).await?;
+        memberships.store_in_tx(tx, after).await?;
         Ok(outcomes)
     }
 }
@@ -56,7 +56,7 @@ async fn react_in_tx(
     after: &mut AfterCommit,
 ) -> Result<Outcome, HandlerError> {
     if let Event::PointsForfeited(forfeited) = event {
-        return points_forfeited::handle_in_tx(tx, memberships, envelope, forfeited, after).await;
+        return Ok(points_forfeited::handle(memberships, envelope, forfeited));
     }
     let Some((membership_id, outcome)) = message_ended::ended_welcome(event) else {
         return Ok(Outcome::Ignored);
@@ -68,7 +68,7 @@ impl From<StoreError> for HandlerError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Database(error) => error.into(),
-            StoreError::MemberIdTaken | StoreError::PhoneTaken => Self::permanent(error),
+            StoreError::PhoneTaken(_) => Self::permanent(error),
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Members in Postgres.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use shared_events::{MemberId, MembershipId};
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use crate::domain::Member;
+use super::decoded;
+use crate::domain::{Member, PhoneNo};
 
 struct Row {
     member_id: i64,
@@ -35,19 +36,12 @@ impl TryFrom<Row> for Member {
     }
 }
 
-fn decoded<T, E: std::error::Error + Send + Sync + 'static>(result: Result<T, E>) -> sqlx::Result<T> {
-    result.map_err(|error| sqlx::Error::Decode(error.into()))
-}
-
 /// Why a member could not be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The memberId is taken.
-    #[error("the memberId is taken")]
-    MemberIdTaken,
     /// The phone number belongs to a READY or NORMAL member.
     #[error("the phone number is taken")]
-    PhoneTaken,
+    PhoneTaken(#[source] sqlx::Error),
     /// The database failed.
     #[error("the database failed")]
     Database(#[source] sqlx::Error),
@@ -56,34 +50,85 @@ pub enum StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match error.as_database_error().and_then(|error| error.constraint()) {
-            Some("member_pkey") => Self::MemberIdTaken,
-            Some("member_phone_no_key") => Self::PhoneTaken,
+            Some("member_phone_no_key") => Self::PhoneTaken(error),
             Some(_) | None => Self::Database(error),
         }
     }
 }
 
-/// Stores a new member. Waits for a withdrawal of the same memberId that is about to commit.
-pub async fn insert_in_tx(tx: &mut PgConnection, member: &Member) -> Result<(), StoreError> {
-    sqlx::query!(
+impl From<StoreError> for sqlx::Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::PhoneTaken(error) | StoreError::Database(error) => error,
+        }
+    }
+}
+
+/// Stores those new members whose memberId and phone number are free, and returns their memberships. Waits for a withdrawal of
+/// the same memberId that is about to commit. Those who want the same phone numbers never wait for each other in a circle.
+pub async fn insert_all_in_tx(
+    tx: &mut PgConnection,
+    members: &[Member],
+) -> sqlx::Result<HashSet<MembershipId>> {
+    if members.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let stored = sqlx::query_scalar!(
         "INSERT INTO member (member_id, membership_id, phone_no, nickname, status, version, joined_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        member.member_id.get(),
-        member.membership_id.0,
-        member.phone_no.as_str(),
-        member.nickname.as_str(),
-        member.status.as_str(),
-        member.version,
-        member.joined_at,
+         SELECT member_id, membership_id, phone_no, nickname, status, version, joined_at
+         FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[])
+              WITH ORDINALITY
+              AS new (member_id, membership_id, phone_no, nickname, status, version, joined_at, number)
+         ORDER BY phone_no, number
+         ON CONFLICT DO NOTHING
+         RETURNING membership_id",
+        &members.iter().map(|member| member.member_id.get()).collect::<Vec<_>>(),
+        &members.iter().map(|member| member.membership_id.0).collect::<Vec<_>>(),
+        &members.iter().map(|member| member.phone_no.as_str()).collect::<Vec<_>>() as &[&str],
+        &members.iter().map(|member| member.nickname.as_str()).collect::<Vec<_>>() as &[&str],
+        &members.iter().map(|member| member.status.as_str()).collect::<Vec<_>>() as &[&str],
+        &members.iter().map(|member| member.version).collect::<Vec<_>>(),
+        &members.iter().map(|member| member.joined_at).collect::<Vec<_>>(),
     )
-    .execute(tx)
+    .fetch_all(tx)
     .await?;
-    Ok(())
+    Ok(stored.into_iter().map(MembershipId).collect())
+}
+
+/// Which of these memberIds somebody has.
+pub async fn taken_ids_in_tx(
+    tx: &mut PgConnection,
+    member_ids: &[MemberId],
+) -> sqlx::Result<HashSet<MemberId>> {
+    let taken = sqlx::query_scalar!(
+        "SELECT member_id FROM member WHERE member_id = ANY ($1)",
+        &member_ids.iter().map(|member_id| member_id.get()).collect::<Vec<_>>()
+    )
+    .fetch_all(tx)
+    .await?;
+    taken.into_iter().map(|member_id| decoded(MemberId::try_from(member_id))).collect()
+}
+
+/// Which of these phone numbers a READY or NORMAL member has.
+pub async fn taken_phone_nos_in_tx(
+    tx: &mut PgConnection,
+    phone_nos: &[&PhoneNo],
+) -> sqlx::Result<HashSet<PhoneNo>> {
+    let taken = sqlx::query_scalar!(
+        "SELECT phone_no FROM member WHERE phone_no = ANY ($1) AND status IN ('READY', 'NORMAL')",
+        &phone_nos.iter().map(|phone_no| phone_no.as_str()).collect::<Vec<_>>() as &[&str]
+    )
+    .fetch_all(tx)
+    .await?;
+    taken.into_iter().map(|phone_no| decoded(phone_no.parse())).collect()
 }
 
 /// Stores the status and version of members that are locked, each of them once. An ABNORMAL member that becomes NORMAL
 /// may find that the phone number is taken; then none is stored.
 pub async fn update_all_in_tx(tx: &mut PgConnection, members: &[Member]) -> Result<(), StoreError> {
+    if members.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
         "UPDATE member SET status = new.status, version = new.version
          FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS new (membership_id, status, version)
@@ -114,25 +159,24 @@ pub async fn lock_memberships_in_tx(
     rows.into_iter().map(|row| Ok((MembershipId(row.membership_id), row.try_into()?))).collect()
 }
 
-/// Removes a member. Returns its last version, or `None` when somebody else removed it first.
-pub async fn delete_in_tx(tx: &mut PgConnection, membership_id: MembershipId) -> sqlx::Result<Option<i64>> {
-    sqlx::query_scalar!("DELETE FROM member WHERE membership_id = $1 RETURNING version", membership_id.0)
-        .fetch_optional(tx)
-        .await
-}
-
-/// A member by id.
-pub async fn find(executor: impl PgExecutor<'_>, member_id: MemberId) -> sqlx::Result<Option<Member>> {
-    sqlx::query_as!(
-        Row,
-        "SELECT member_id, membership_id, phone_no, nickname, status, version, joined_at
-         FROM member WHERE member_id = $1",
-        member_id.get()
+/// Removes members, as many as are there, and returns their last versions. The locks are taken by ascending membershipId.
+pub async fn delete_all_in_tx(
+    tx: &mut PgConnection,
+    membership_ids: &[MembershipId],
+) -> sqlx::Result<HashMap<MembershipId, i64>> {
+    if membership_ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query!(
+        "WITH leaving AS MATERIALIZED (
+             SELECT membership_id FROM member WHERE membership_id = ANY ($1) ORDER BY membership_id FOR UPDATE)
+         DELETE FROM member USING leaving WHERE member.membership_id = leaving.membership_id
+         RETURNING member.membership_id, version",
+        &membership_ids.iter().map(|membership_id| membership_id.0).collect::<Vec<_>>(),
     )
-    .fetch_optional(executor)
-    .await?
-    .map(Member::try_from)
-    .transpose()
+    .fetch_all(tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (MembershipId(row.membership_id), row.version)).collect())
 }
 
 /// Those of these members who are there.
@@ -205,17 +249,21 @@ pub async fn take_rejoined_in_tx(
     .collect()
 }
 
-/// The next generated id that nobody chose.
-pub async fn next_free_id_in_tx(tx: &mut PgConnection) -> sqlx::Result<MemberId> {
-    loop {
-        let candidate = sqlx::query!(
-            r#"SELECT id AS "id!", EXISTS (SELECT FROM member WHERE member_id = id) AS "taken!"
-               FROM nextval('member_id_seq') AS id"#
+/// The next generated ids that nobody chose, so many.
+pub async fn next_free_ids_in_tx(tx: &mut PgConnection, count: usize) -> sqlx::Result<Vec<MemberId>> {
+    let mut free = Vec::with_capacity(count);
+    while free.len() < count {
+        let missing = i64::try_from(count - free.len()).unwrap_or(i64::MAX);
+        let ids = sqlx::query_scalar!(
+            r#"WITH next AS MATERIALIZED (SELECT nextval('member_id_seq') AS id FROM generate_series(1, $1::bigint))
+               SELECT id AS "id!" FROM next WHERE NOT EXISTS (SELECT FROM member WHERE member_id = id)"#,
+            missing
         )
-        .fetch_one(&mut *tx)
+        .fetch_all(&mut *tx)
         .await?;
-        if !candidate.taken {
-            return decoded(MemberId::try_from(candidate.id));
+        for id in ids {
+            free.push(decoded(MemberId::try_from(id))?);
         }
     }
+    Ok(free)
 }

@@ -1,8 +1,12 @@
 //! What is left of withdrawn members.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use shared_events::{MemberId, MembershipId};
 use sqlx::PgConnection;
+
+use super::decoded;
 
 /// The end of a membership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,33 +21,45 @@ pub struct Tombstone {
     pub withdrawn_at: DateTime<Utc>,
 }
 
-/// Leaves a tombstone in place of any earlier one of the same memberId.
-pub async fn put_in_tx(tx: &mut PgConnection, tombstone: &Tombstone) -> sqlx::Result<()> {
+/// Leaves tombstones, each in place of any earlier one of the same memberId.
+pub async fn put_all_in_tx(tx: &mut PgConnection, tombstones: &[Tombstone]) -> sqlx::Result<()> {
+    if tombstones.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
-        "INSERT INTO tombstone (member_id, membership_id, last_version, withdrawn_at) VALUES ($1, $2, $3, $4)
+        "INSERT INTO tombstone (member_id, membership_id, last_version, withdrawn_at)
+         SELECT member_id, membership_id, last_version, withdrawn_at
+         FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::timestamptz[])
+              AS new (member_id, membership_id, last_version, withdrawn_at)
          ON CONFLICT (member_id) DO UPDATE
          SET membership_id = excluded.membership_id, last_version = excluded.last_version,
              withdrawn_at = excluded.withdrawn_at, rejoined = false, republished_at = NULL",
-        tombstone.member_id.get(),
-        tombstone.membership_id.0,
-        tombstone.last_version,
-        tombstone.withdrawn_at,
+        &tombstones.iter().map(|tombstone| tombstone.member_id.get()).collect::<Vec<_>>(),
+        &tombstones.iter().map(|tombstone| tombstone.membership_id.0).collect::<Vec<_>>(),
+        &tombstones.iter().map(|tombstone| tombstone.last_version).collect::<Vec<_>>(),
+        &tombstones.iter().map(|tombstone| tombstone.withdrawn_at).collect::<Vec<_>>(),
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// The version to go on from when a memberId joins anew, 0 when it never withdrew. The member is the newest record
-/// of its key from now on, so the withdrawal is not published again.
-pub async fn supersede_in_tx(tx: &mut PgConnection, member_id: MemberId) -> sqlx::Result<i64> {
-    let version = sqlx::query_scalar!(
-        "UPDATE tombstone SET rejoined = true WHERE member_id = $1 RETURNING last_version",
-        member_id.get()
+/// The versions to go on from where memberIds join anew; there is none of an id that never withdrew. The members are the newest
+/// records of their keys from now on, so the withdrawals are not published again.
+pub async fn supersede_all_in_tx(
+    tx: &mut PgConnection,
+    member_ids: &[MemberId],
+) -> sqlx::Result<HashMap<MemberId, i64>> {
+    if member_ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query!(
+        "UPDATE tombstone SET rejoined = true WHERE member_id = ANY ($1) RETURNING member_id, last_version",
+        &member_ids.iter().map(|member_id| member_id.get()).collect::<Vec<_>>()
     )
-    .fetch_optional(tx)
+    .fetch_all(tx)
     .await?;
-    Ok(version.unwrap_or(0))
+    rows.into_iter().map(|row| Ok((decoded(MemberId::try_from(row.member_id))?, row.last_version))).collect()
 }
 
 /// Withdrawals from before `before` that are due to be published again. They count as published again once the
@@ -71,8 +87,7 @@ pub async fn take_due_in_tx(
     rows.into_iter()
         .map(|row| {
             Ok(Tombstone {
-                member_id: MemberId::try_from(row.member_id)
-                    .map_err(|error| sqlx::Error::Decode(error.into()))?,
+                member_id: decoded(MemberId::try_from(row.member_id))?,
                 membership_id: MembershipId(row.membership_id),
                 last_version: row.last_version,
                 withdrawn_at: row.withdrawn_at,

@@ -1,19 +1,18 @@
 //! Join. Needs nothing but this service's own Postgres: it is open 24 hours, 365 days (the requirement).
 
-use std::slice;
+mod group;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use chassis::group_transaction::{GroupPerformed, GroupTransaction, GroupTransactions, Locking};
 use chassis::idempotency::{Once, OnceError};
 use chrono::{DateTime, Utc};
-use shared_events::delivery::Wake;
-use shared_events::delivery::outbox::{self, AggregateVersion};
-use shared_events::event::{MemberJoined, MemberStatus};
+use shared_events::delivery::{AfterCommit, Wake};
 use shared_events::{MemberId, MembershipId, Provenance};
 use sqlx::{PgConnection, PgPool};
 
 use crate::domain::{Member, Nickname, PhoneNo};
-use crate::metrics;
-use crate::store::members::{self, StoreError};
-use crate::store::tombstones;
 
 /// Who wants to join.
 #[derive(Clone, Debug)]
@@ -24,6 +23,21 @@ pub struct Applicant {
     pub phone_no: PhoneNo,
     /// What the member wants to be called.
     pub nickname: Nickname,
+}
+
+/// Somebody's application.
+#[derive(Clone, Debug)]
+pub struct Application {
+    /// Who wants to join.
+    pub applicant: Applicant,
+    /// What to call the membership.
+    pub membership_id: MembershipId,
+    /// Lets it be granted once.
+    pub once: Once,
+    /// Who asks.
+    pub provenance: Provenance,
+    /// When.
+    pub now: DateTime<Utc>,
 }
 
 /// What became of an application.
@@ -38,106 +52,85 @@ pub enum Joined {
 /// Why nobody joined.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
-    /// The memberId or the phone number is taken, or the database failed.
-    #[error("the member cannot be stored")]
-    Store(#[from] StoreError),
+    /// The memberId is taken.
+    #[error("the memberId is taken")]
+    MemberIdTaken,
+    /// The phone number belongs to a READY or NORMAL member.
+    #[error("the phone number is taken")]
+    PhoneTaken,
     /// The application came under a key that stands in its way.
     #[error("the application is not taken up")]
-    Once(#[from] OnceError),
+    Once(#[source] OnceError),
+    /// The database failed, for all applications of a group; nobody joined unless the commit itself was cut off.
+    #[error("the database failed")]
+    Database(#[source] Arc<sqlx::Error>),
+}
+
+impl From<OnceError> for JoinError {
+    fn from(error: OnceError) -> Self {
+        Self::Once(error)
+    }
 }
 
 impl From<sqlx::Error> for JoinError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Store(error.into())
+        Self::Database(Arc::new(error))
     }
 }
 
-/// Makes somebody a member and publishes `MemberJoined`, unless that was done before.
-///
-/// # Errors
-/// [`JoinError`]
-pub async fn join(
-    pool: &PgPool,
-    relay: &Wake,
-    applicant: Applicant,
-    membership_id: MembershipId,
-    provenance: &Provenance,
-    now: DateTime<Utc>,
-    once: &Once,
-) -> Result<Joined, JoinError> {
-    let chosen = applicant.member_id.is_some();
-    loop {
-        let joined = attempt(pool, applicant.clone(), membership_id, provenance, now, once).await;
-        match joined {
-            // Somebody chose the id that was generated in the same moment: the next one will do.
-            Err(JoinError::Store(StoreError::MemberIdTaken)) if !chosen => {}
-            Ok(_) => {
-                relay.wake();
-                return joined;
-            }
-            Err(_) => return joined,
-        }
+/// Takes up applications, those that come at the same moment in one transaction.
+#[derive(Clone, Debug)]
+pub struct Registrar(GroupTransactions<Applications>);
+
+impl Registrar {
+    /// Tells the relay of who joined.
+    #[must_use]
+    pub fn new(pool: PgPool, relay: Wake) -> Self {
+        Self(GroupTransactions::new(pool, Applications { relay }))
+    }
+
+    /// Makes somebody a member and publishes `MemberJoined`, unless that was done before. What becomes of other applications
+    /// has no influence on this one.
+    ///
+    /// # Errors
+    /// [`JoinError`]
+    pub async fn join(&self, application: Application) -> Result<Joined, JoinError> {
+        self.0.carry_out(application).await
     }
 }
 
-async fn attempt(
-    pool: &PgPool,
-    applicant: Applicant,
-    membership_id: MembershipId,
-    provenance: &Provenance,
-    now: DateTime<Utc>,
-    once: &Once,
-) -> Result<Joined, JoinError> {
-    let mut tx = pool.begin().await?;
-    let joined = join_in_tx(&mut tx, applicant, membership_id, provenance, now, once).await;
-    match &joined {
-        Ok(Joined::Now(_)) => {
-            tx.commit().await?;
-            metrics::became(MemberStatus::Ready);
-        }
-        // At once, not when the connection is used next: the next request may come with the same key.
-        Ok(Joined::Before(_)) | Err(_) => tx.rollback().await?,
-    }
-    joined
+/// Applications as they are taken up in groups.
+struct Applications {
+    relay: Wake,
 }
 
-async fn join_in_tx(
-    tx: &mut PgConnection,
-    applicant: Applicant,
-    membership_id: MembershipId,
-    provenance: &Provenance,
-    now: DateTime<Utc>,
-    once: &Once,
-) -> Result<Joined, JoinError> {
-    if let Some(answer) = once.begin_in_tx(tx).await? {
-        return Ok(Joined::Before(recorded(&answer)?));
-    }
-    let Applicant { member_id, phone_no, nickname } = applicant;
-    let member_id = match member_id {
-        Some(member_id) => member_id,
-        None => members::next_free_id_in_tx(tx).await?,
-    };
-    let mut member = Member::join(member_id, membership_id, phone_no, nickname, now);
-    // The insertion comes first: it waits for a withdrawal of this id that is about to leave its tombstone.
-    members::insert_in_tx(tx, &member).await?;
-    go_on_from_tombstone_in_tx(tx, &mut member).await?;
-    let aggregate = AggregateVersion { member_id, membership_id, version: member.version };
-    outbox::append_in_tx(tx, aggregate, &MemberJoined(member.to_state()), provenance).await?;
-    once.record_in_tx(tx, || member_id.to_string()).await?;
-    Ok(Joined::Now(member))
-}
+impl GroupTransaction for Applications {
+    type Item = Application;
+    type Outcome = Result<Joined, JoinError>;
+    type AfterCommit = AfterCommit;
 
-/// What is recorded of a joining is the id: the rest of the answer is in the application, and personal.
-fn recorded(answer: &str) -> Result<MemberId, JoinError> {
-    let id = answer.parse().ok().and_then(|id: i64| MemberId::try_from(id).ok());
-    id.ok_or_else(|| sqlx::Error::Decode("no memberId was recorded".into()).into())
-}
-
-async fn go_on_from_tombstone_in_tx(tx: &mut PgConnection, member: &mut Member) -> Result<(), StoreError> {
-    let last_version = tombstones::supersede_in_tx(tx, member.member_id).await?;
-    if last_version > 0 {
-        member.go_on_from(last_version);
-        members::update_all_in_tx(tx, slice::from_ref(member)).await?;
+    /// Those who want the same phone number do not stand in each other's way.
+    fn key(application: &Application) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        application.applicant.phone_no.as_str().hash(&mut hasher);
+        hasher.finish()
     }
-    Ok(())
+
+    async fn perform_in_tx(
+        &self,
+        tx: &mut PgConnection,
+        applications: &[Application],
+        _locking: Locking,
+    ) -> sqlx::Result<GroupPerformed<Self>> {
+        group::join_in_tx(tx, applications).await
+    }
+
+    fn committed(&self, after: AfterCommit) {
+        after.run();
+        self.relay.wake();
+    }
+
+    fn failed(error: Arc<sqlx::Error>) -> Self::Outcome {
+        Err(JoinError::Database(error))
+    }
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use shared_events::Provenance;
 use shared_events::delivery::Wake;
-use shared_events::delivery::outbox::{self, AggregateVersion};
+use shared_events::delivery::outbox::{self, AggregateVersion, NewEvent};
 use shared_events::event::{MemberJoined, MemberStatus, MemberStatusChanged};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 
 use crate::domain::Member;
 use crate::store::{members, tombstones};
-use crate::usecase::withdraw::publish_in_tx;
+use crate::usecase::withdraw::withdrawal;
 
 /// How long after a withdrawal.
 const DELAY: TimeDelta = TimeDelta::days(1);
@@ -44,31 +44,25 @@ pub async fn republish_due(pool: &PgPool, relay: &Wake, now: DateTime<Utc>) -> s
     let provenance = Provenance { actor: "service:member".to_owned(), traceparent: None };
     let mut tx = pool.begin().await?;
     let withdrawn = tombstones::take_due_in_tx(&mut tx, now - DELAY, now, BATCH).await?;
-    for tombstone in &withdrawn {
-        publish_in_tx(&mut tx, tombstone, &provenance).await?;
-    }
+    let withdrawals = withdrawn.iter().map(|tombstone| withdrawal(tombstone, &provenance));
     let rejoined = members::take_rejoined_in_tx(&mut tx, now - DELAY, now, BATCH).await?;
-    for member in &rejoined {
-        publish_state_in_tx(&mut tx, member, &provenance).await?;
-    }
+    let states = rejoined.iter().map(|member| state(member, &provenance));
+    let events: Vec<NewEvent> = withdrawals.chain(states).collect::<Result<_, _>>()?;
+    outbox::append_all_in_tx(&mut tx, &events).await?;
     tx.commit().await?;
     relay.wake();
-    Ok(withdrawn.len() + rejoined.len())
+    Ok(events.len())
 }
 
-/// Publishes a member as it stands, under the version that it has.
-async fn publish_state_in_tx(
-    tx: &mut PgConnection,
-    member: &Member,
-    provenance: &Provenance,
-) -> sqlx::Result<()> {
+/// Tells of a member as it stands, under the version that it has.
+fn state(member: &Member, provenance: &Provenance) -> sqlx::Result<NewEvent> {
     let Member { member_id, membership_id, version, .. } = *member;
     let aggregate = AggregateVersion { member_id, membership_id, version };
     let state = member.to_state();
     match member.status {
-        MemberStatus::Ready => outbox::append_in_tx(tx, aggregate, &MemberJoined(state), provenance).await,
+        MemberStatus::Ready => NewEvent::new(aggregate, &MemberJoined(state), provenance),
         MemberStatus::Normal | MemberStatus::Abnormal => {
-            outbox::append_in_tx(tx, aggregate, &MemberStatusChanged(state), provenance).await
+            NewEvent::new(aggregate, &MemberStatusChanged(state), provenance)
         }
     }
 }

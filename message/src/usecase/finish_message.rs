@@ -147,9 +147,6 @@ async fn note(mut tx: PgTransaction<'_>, relay: &Wake, outcomes: &[Arc<Outcome>]
 }
 
 async fn publish_in_tx(tx: &mut PgConnection, ended: &[(&Outcome, i64)]) -> sqlx::Result<()> {
-    if ended.is_empty() {
-        return Ok(());
-    }
     let events: Vec<_> =
         ended.iter().map(|(outcome, version)| event(outcome, *version)).collect::<Result<_, _>>()?;
     outbox::append_all_in_tx(tx, &events).await

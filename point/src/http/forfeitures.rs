@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use shared_events::{MemberId, MembershipId, Provenance};
 
 use super::{State, provenance};
-use crate::usecase::forfeit_points::forfeit_points;
+use crate::usecase::forfeit_points;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -61,7 +61,7 @@ pub(super) async fn put(
     let now = (state.clock)();
     let own = provenance(&context);
     let provenance = Provenance { actor: actor.unwrap_or(own.actor), ..own };
-    let forfeited =
-        forfeit_points(&state.pool, &state.relay, member_id, membership_id, &provenance, now).await?;
+    let request = forfeit_points::Request { member_id, membership_id, provenance, now };
+    let forfeited = state.forfeiter.forfeit(request).await?;
     Ok(Answer(Forfeiture { member_id, forfeited_point: forfeited.get(), remain_point: 0 }))
 }

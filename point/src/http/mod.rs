@@ -15,7 +15,6 @@ use chassis::RequestContext;
 use chassis::group_read::GroupRead;
 use chassis::openapi::Document;
 use chrono::{DateTime, Utc};
-use shared_events::delivery::Wake;
 use shared_events::{MemberId, Provenance};
 use sqlx::PgPool;
 use utoipa_axum::router::OpenApiRouter;
@@ -24,6 +23,7 @@ use utoipa_axum::routes;
 use crate::SERVICE;
 use crate::domain::Account;
 use crate::fault::Delay;
+use crate::usecase::forfeit_points::Forfeiter;
 use crate::usecase::transact::Transactor;
 
 /// What the handlers need.
@@ -33,12 +33,12 @@ pub struct State {
     pub pool: PgPool,
     /// Looks open accounts up.
     pub accounts: GroupRead<MemberId, Account>,
-    /// Woken after each commit that published something.
-    pub relay: Wake,
     /// What time it is.
     pub clock: fn() -> DateTime<Utc>,
     /// Carries out commands.
     pub transactor: Transactor,
+    /// Closes accounts.
+    pub forfeiter: Forfeiter,
     /// Slows forfeitures down, for drills.
     pub forfeit_delay: Option<Delay>,
 }

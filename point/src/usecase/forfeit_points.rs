@@ -1,43 +1,30 @@
 //! Forfeit what is left and close the account: the pivot of a withdrawal.
 
+mod group;
+
+use std::sync::Arc;
+
+use chassis::group_transaction::{GroupPerformed, GroupTransaction, GroupTransactions, Locking};
 use chrono::{DateTime, Utc};
 use shared_events::delivery::{AfterCommit, Wake};
 use shared_events::{MemberId, MembershipId, Provenance};
 use sqlx::{PgConnection, PgPool};
 
 use crate::domain::{Account, Forfeiture, Holder, Points};
-use crate::store::ledger::Remarks;
-use crate::store::{Origin, accounts, holders, lots};
-use crate::usecase::journal::{Journal, publish_empty_forfeiture_in_tx};
+use crate::store::{Origin, holders, lots};
+use crate::usecase::Journal;
 
-/// Closes the account of a membership and returns what was forfeited, the same however often it is asked.
-/// A membership that was never heard of gets a closed account, so that nothing that arrives later can open one.
-///
-/// # Errors
-/// [`ForfeitError`]
-pub async fn forfeit_points(
-    pool: &PgPool,
-    relay: &Wake,
-    member_id: MemberId,
-    membership_id: MembershipId,
-    provenance: &Provenance,
-    now: DateTime<Utc>,
-) -> Result<Points, ForfeitError> {
-    let mut tx = pool.begin().await?;
-    let mut after = AfterCommit::default();
-    let origin = Origin { provenance, cause: None, now };
-    let mut holder = holders::lock_in_tx(&mut tx, member_id).await?;
-    let forfeited = match accounts::lock_in_tx(&mut tx, member_id, membership_id).await? {
-        Some(mut account) => close_in_tx(&mut tx, &mut holder, &mut account, origin, &mut after).await?,
-        None => {
-            close_unheard_in_tx(&mut tx, &mut holder, membership_id, origin).await?;
-            Points::ZERO
-        }
-    };
-    tx.commit().await?;
-    after.run();
-    relay.wake();
-    Ok(forfeited)
+/// A membership whose account is to be closed.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Whose.
+    pub member_id: MemberId,
+    /// Which membership of that id.
+    pub membership_id: MembershipId,
+    /// Who asks.
+    pub provenance: Provenance,
+    /// When.
+    pub now: DateTime<Utc>,
 }
 
 /// Why an account was not closed.
@@ -48,15 +35,60 @@ pub enum ForfeitError {
     OtherMember,
     /// The database failed; whether the account was closed is unknown.
     #[error("the database failed")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] Arc<sqlx::Error>),
 }
 
-impl ForfeitError {
-    fn from_insert(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::Database(database) if database.is_unique_violation() => Self::OtherMember,
-            _ => Self::Database(error),
-        }
+/// Closes accounts, those that come at the same moment in one transaction.
+#[derive(Clone, Debug)]
+pub struct Forfeiter(GroupTransactions<Forfeitures>);
+
+impl Forfeiter {
+    /// Tells the relay of what was forfeited.
+    #[must_use]
+    pub fn new(pool: PgPool, relay: Wake) -> Self {
+        Self(GroupTransactions::new(pool, Forfeitures { relay }))
+    }
+
+    /// Closes the account of a membership and returns what was forfeited, the same however often it is asked.
+    /// A membership that was never heard of gets a closed account, so that nothing that arrives later can open one.
+    ///
+    /// # Errors
+    /// [`ForfeitError`]
+    pub async fn forfeit(&self, request: Request) -> Result<Points, ForfeitError> {
+        self.0.carry_out(request).await
+    }
+}
+
+/// Forfeitures as they are carried out in groups.
+struct Forfeitures {
+    relay: Wake,
+}
+
+impl GroupTransaction for Forfeitures {
+    type Item = Request;
+    type Outcome = Result<Points, ForfeitError>;
+    type AfterCommit = AfterCommit;
+
+    fn key(request: &Request) -> u64 {
+        request.member_id.get().unsigned_abs()
+    }
+
+    async fn perform_in_tx(
+        &self,
+        tx: &mut PgConnection,
+        requests: &[Request],
+        _locking: Locking,
+    ) -> sqlx::Result<GroupPerformed<Self>> {
+        group::forfeit_in_tx(tx, requests).await
+    }
+
+    fn committed(&self, after: AfterCommit) {
+        after.run();
+        self.relay.wake();
+    }
+
+    fn failed(error: Arc<sqlx::Error>) -> Self::Outcome {
+        Err(ForfeitError::Database(error))
     }
 }
 
@@ -70,41 +102,24 @@ pub(crate) async fn close_in_tx(
 ) -> sqlx::Result<Points> {
     lots::load_in_tx(tx, account).await?;
     let mut journal = Journal::default();
+    let forfeited = close(&mut journal, holder, account, origin)?;
+    holders::update_all_in_tx(tx, &[holder]).await?;
+    journal.store_in_tx(tx, after).await?;
+    Ok(forfeited)
+}
+
+/// Notes the closing of an account that has its lots, and that its holder has changed, unless it is closed already.
+fn close(
+    journal: &mut Journal,
+    holder: &mut Holder,
+    account: &mut Account,
+    origin: Origin<'_>,
+) -> sqlx::Result<Points> {
     journal.note_expiry(account, origin);
     let Some(Forfeiture { forfeited, booking }) = account.forfeit() else {
         return Ok(account.forfeited());
     };
     holder.go_on_from(account);
-    holders::update_all_in_tx(tx, &[holder]).await?;
-    let is_empty = booking.is_none();
-    match booking {
-        Some(booking) => journal.note(account, booking, Remarks::default(), origin),
-        None => journal.note_unbooked(account, origin.now),
-    }
-    journal.store_in_tx(tx, after).await?;
-    if is_empty {
-        publish_empty_forfeiture_in_tx(tx, account, origin).await?;
-    }
+    journal.note_forfeiture(account, booking, origin)?;
     Ok(forfeited)
-}
-
-async fn close_unheard_in_tx(
-    tx: &mut PgConnection,
-    holder: &mut Holder,
-    membership_id: MembershipId,
-    origin: Origin<'_>,
-) -> Result<(), ForfeitError> {
-    if accounts::find_open(tx, holder.member_id).await?.is_some() {
-        // Beside an open account it is a former membership, withdrawn before the open one joined. Nothing is
-        // published, and so no version taken: it would become the newest record of the memberId, my page would
-        // show a balance of 0, and the compacted log would have lost that of the open account.
-        let former = Account::never_opened(holder.member_id, membership_id, holder.last_version);
-        let stored = accounts::insert_all_in_tx(tx, &[(former, origin.now)]).await;
-        return stored.map_err(ForfeitError::from_insert);
-    }
-    let account = holder.close_unheard(membership_id);
-    holders::update_all_in_tx(tx, &[holder]).await?;
-    let stored = accounts::insert_all_in_tx(tx, &[(account.clone(), origin.now)]).await;
-    stored.map_err(ForfeitError::from_insert)?;
-    Ok(publish_empty_forfeiture_in_tx(tx, &account, origin).await?)
 }

@@ -24,6 +24,7 @@ use crate::store::ledger::{self, Entry, Remarks, StoredIds, UNSTORED};
 pub(crate) struct Journal {
     accounts: BTreeMap<MembershipId, Columns>,
     entries: Vec<(Entry, State)>,
+    empty_forfeitures: Vec<NewEvent>,
     new_lots: LotId,
 }
 
@@ -58,6 +59,23 @@ impl Journal {
         self.accounts.insert(account.membership_id, Columns::of(account, now));
     }
 
+    /// Notes that an account that is locked was closed. With nothing left on it there is no entry.
+    pub(crate) fn note_forfeiture(
+        &mut self,
+        account: &mut Account,
+        booking: Option<Booking>,
+        origin: Origin<'_>,
+    ) -> sqlx::Result<()> {
+        match booking {
+            Some(booking) => self.note(account, booking, Remarks::default(), origin),
+            None => {
+                self.note_unbooked(account, origin.now);
+                self.empty_forfeitures.push(empty_forfeiture(account, origin)?);
+            }
+        }
+        Ok(())
+    }
+
     /// Takes what is no longer valid out of an account that is locked.
     pub(crate) fn note_expiry(&mut self, account: &mut Account, origin: Origin<'_>) {
         if let Some(expired) = account.expire(origin.now) {
@@ -80,6 +98,8 @@ impl Journal {
         if self.accounts.is_empty() {
             return Ok(Vec::new());
         }
+        // Published last, as nothing happens to a closed account.
+        let empty_forfeitures = self.empty_forfeitures;
         let accounts: Vec<Columns> = self.accounts.into_values().collect();
         let (entries, states): (Vec<Entry>, Vec<State>) = self.entries.into_iter().unzip();
         let ids = ledger::append_in_tx(tx, &accounts, &entries).await?;
@@ -91,9 +111,8 @@ impl Journal {
             let (entry_type, amount) = (entry.booking.entry_type, entry.booking.amount);
             after.add(move || metrics::booked(entry_type, amount));
         }
-        if !events.is_empty() {
-            outbox::append_all_in_tx(tx, &events).await?;
-        }
+        events.extend(empty_forfeitures);
+        outbox::append_all_in_tx(tx, &events).await?;
         Ok(transactions)
     }
 
@@ -104,12 +123,8 @@ impl Journal {
     }
 }
 
-/// Publishes that an account was closed with nothing on it: there is no entry for that.
-pub(super) async fn publish_empty_forfeiture_in_tx(
-    tx: &mut PgConnection,
-    account: &Account,
-    origin: Origin<'_>,
-) -> sqlx::Result<()> {
+/// Tells that an account was closed with nothing on it.
+pub(super) fn empty_forfeiture(account: &Account, origin: Origin<'_>) -> sqlx::Result<NewEvent> {
     let event = PointsForfeited {
         member_id: account.member_id,
         membership_id: account.membership_id,
@@ -119,7 +134,7 @@ pub(super) async fn publish_empty_forfeiture_in_tx(
         transaction_id: None,
         lots: None,
     };
-    outbox::append_in_tx(tx, version_of(account), &event, origin.provenance).await
+    NewEvent::new(version_of(account), &event, origin.provenance)
 }
 
 const fn version_of(account: &Account) -> AggregateVersion {

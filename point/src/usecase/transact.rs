@@ -2,32 +2,23 @@
 
 mod group;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use chassis::conditional::{Conditions, ETag, PreconditionFailed};
-use chassis::group_commit::{GroupCommit, Waiting};
+use chassis::group_transaction::{GroupPerformed, GroupTransaction, GroupTransactions, Locking};
 use chassis::idempotency::{Once, OnceError};
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use shared_events::delivery::{AfterCommit, Wake};
 use shared_events::event::MemberStatus;
 use shared_events::{MemberId, Provenance};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
-use self::group::{Locking, Verdict, perform_in_tx};
 use crate::domain::{
     Account, AccountState, CancelRefused, ChangeRefused, PointChange, Points, SpentPolicy, TransactionId,
     Validity,
 };
 use crate::store::history::Transaction;
 use crate::store::ledger::Remarks;
-
-/// How many groups of commands may be under way at a time: while one waits for the disk, the next ones are decided.
-const LANES: usize = 2;
-/// Most commands of one group.
-const LARGEST_GROUP: usize = 256;
 
 /// The programme's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,23 +157,13 @@ impl From<OnceError> for TransactError {
 
 /// Carries out commands, those that come at the same moment in one transaction.
 #[derive(Clone, Debug)]
-pub struct Transactor(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    pool: PgPool,
-    relay: Wake,
-    terms: Terms,
-    groups: GroupCommit<(Request, Record), Result<Performed, TransactError>>,
-}
-
-type Group = Vec<Waiting<(Request, Record), Result<Performed, TransactError>>>;
+pub struct Transactor(GroupTransactions<Commands>);
 
 impl Transactor {
     /// On the programme's terms. The relay is told of what was done.
     #[must_use]
     pub fn new(pool: PgPool, relay: Wake, terms: Terms) -> Self {
-        Self(Arc::new(Shared { pool, relay, terms, groups: GroupCommit::new(LANES, LARGEST_GROUP) }))
+        Self(GroupTransactions::new(pool, Commands { relay, terms }))
     }
 
     /// Carries out a command on a member's open account, unless that was done before. A dry run does all of it but writing
@@ -196,86 +177,40 @@ impl Transactor {
         request: Request,
         record: impl Fn(&Done) -> String + Send + Sync + 'static,
     ) -> Result<Performed, TransactError> {
-        let lane = request.member_id.get().unsigned_abs();
-        let item = (request, Box::new(record) as Record);
-        let work = |group| Arc::clone(&self.0).carry_out(group, Locking::OnlyFree);
-        let answer = self.0.groups.submit(lane, item, work).await;
-        answer.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed.into()))
+        self.0.carry_out((request, Box::new(record))).await
     }
 }
 
-impl Shared {
-    /// Carries out a group and answers each command.
-    fn carry_out(self: Arc<Self>, group: Group, locking: Locking) -> BoxFuture<'static, ()> {
-        async move {
-            let (requests, answers): (Vec<_>, Vec<_>) =
-                group.into_iter().map(|Waiting { item, answer }| (item, answer)).unzip();
-            let performed = self.perform(&requests, locking).await;
-            let group = requests.into_iter().zip(answers);
-            match performed {
-                Ok(verdicts) => {
-                    let mut later: HashMap<MemberId, Group> = HashMap::new();
-                    for ((item, answer), verdict) in group.zip(verdicts) {
-                        match verdict {
-                            Verdict::Now(performed) => answer.give(performed),
-                            Verdict::Later => {
-                                later.entry(item.0.member_id).or_default().push(Waiting { item, answer });
-                            }
-                        }
-                    }
-                    later.into_values().for_each(|group| self.carry_out_apart(group));
-                }
-                // Which command's fault it was shows when each has a transaction of its own.
-                Err(GroupError::Refused(_)) if group.len() > 1 => {
-                    group.for_each(|(item, answer)| self.carry_out_apart(vec![Waiting { item, answer }]));
-                }
-                Err(GroupError::Refused(error) | GroupError::Failed(error)) => {
-                    let error = Arc::new(error);
-                    group.for_each(|(_, answer)| {
-                        answer.give(Err(TransactError::Database(Arc::clone(&error))))
-                    });
-                }
-            }
-        }
-        .boxed()
+/// Commands as they are carried out in groups.
+struct Commands {
+    relay: Wake,
+    terms: Terms,
+}
+
+impl GroupTransaction for Commands {
+    type Item = (Request, Record);
+    type Outcome = Result<Performed, TransactError>;
+    type AfterCommit = AfterCommit;
+
+    fn key((request, _): &Self::Item) -> u64 {
+        request.member_id.get().unsigned_abs()
     }
 
-    /// Carries out commands on one account, which may have to be waited for; nobody else waits meanwhile.
-    fn carry_out_apart(self: &Arc<Self>, group: Group) {
-        tokio::spawn(Arc::clone(self).carry_out(group, Locking::Waiting));
-    }
-
-    async fn perform(
+    async fn perform_in_tx(
         &self,
-        requests: &[(Request, Record)],
+        tx: &mut PgConnection,
+        commands: &[Self::Item],
         locking: Locking,
-    ) -> Result<Vec<Verdict>, GroupError> {
-        let mut tx = self.pool.begin().await.map_err(GroupError::Failed)?;
-        let mut after = AfterCommit::default();
-        match perform_in_tx(&mut tx, &self.terms, requests, locking, &mut after).await {
-            Ok(performed) if performed.has_written => {
-                tx.commit().await.map_err(GroupError::Failed)?;
-                after.run();
-                self.relay.wake();
-                Ok(performed.verdicts)
-            }
-            // At once, not when the connection is used next: the next request may come with the same key.
-            undone => {
-                tx.rollback().await.map_err(GroupError::Failed)?;
-                undone.map(|performed| performed.verdicts).map_err(|error| match error {
-                    error @ sqlx::Error::Database(_) => GroupError::Refused(error),
-                    error => GroupError::Failed(error),
-                })
-            }
-        }
+    ) -> sqlx::Result<GroupPerformed<Self>> {
+        group::perform_in_tx(tx, &self.terms, commands, locking).await
     }
-}
 
-/// Why a group was not carried out.
-enum GroupError {
-    /// Postgres refused a statement, and nothing was done.
-    Refused(sqlx::Error),
-    /// The database could not be used. Whether something was done is unknown where the commit itself was cut off, so it must
-    /// not be done again.
-    Failed(sqlx::Error),
+    fn committed(&self, after: AfterCommit) {
+        after.run();
+        self.relay.wake();
+    }
+
+    fn failed(error: Arc<sqlx::Error>) -> Self::Outcome {
+        Err(TransactError::Database(error))
+    }
 }

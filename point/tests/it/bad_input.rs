@@ -11,6 +11,7 @@ use chassis::testing::{Answer, ask};
 use futures::StreamExt;
 use futures::stream;
 use point::store::lots;
+use point::usecase::forfeit_points::Forfeiter;
 use point::usecase::transact::Transactor;
 use shared_events::delivery::Wake;
 
@@ -186,10 +187,10 @@ async fn half_a_body_is_refused_whether_the_rest_is_late_or_lost() {
     let transactor = Transactor::new(pool.clone(), relay.clone(), TERMS);
     let state = point::http::State {
         pool: pool.clone(),
-        accounts: GroupRead::new(pool, lots::find_accounts),
-        relay,
+        accounts: GroupRead::new(pool.clone(), lots::find_accounts),
         clock: now,
         transactor,
+        forfeiter: Forfeiter::new(pool, relay),
         forfeit_delay: None,
     };
     let router = chassis::http::test_router_with(point::http::public(state), impatient);

@@ -13,6 +13,7 @@ use point::fault::Delay;
 use point::http::{self, State};
 use point::policy::Policies;
 use point::store::lots;
+use point::usecase::forfeit_points::Forfeiter;
 use point::usecase::transact::{Terms, Transactor};
 use serde_json::{Value, json};
 use shared_events::delivery::{AfterCommit, EventHandler, Outcome, Wake};
@@ -90,9 +91,9 @@ impl Service {
         let state = State {
             pool: pool.clone(),
             accounts: GroupRead::new(pool.clone(), lots::find_accounts),
-            relay,
             clock,
             transactor,
+            forfeiter: Forfeiter::new(pool.clone(), relay),
             forfeit_delay,
         };
         let public = chassis::http::test_router(http::public(state.clone()));

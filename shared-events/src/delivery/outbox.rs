@@ -66,6 +66,9 @@ pub async fn append_in_tx<P: Payload>(
 /// # Errors
 /// When the statement fails.
 pub async fn append_all_in_tx(tx: &mut PgConnection, events: &[NewEvent]) -> sqlx::Result<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
     let keys: Vec<String> = events.iter().map(|event| event.aggregate.member_id.to_string()).collect();
     sqlx::query!(
         "INSERT INTO outbox (ce_id, type, topic, key, sequence, membership_id, payload, traceparent, actor)

@@ -185,17 +185,21 @@ fn outbox(
         "'00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'",
         "'bench'",
     ];
-    let arrays: Vec<String> = arguments.iter().map(|argument| format!("ARRAY[{argument}]")).collect();
-    statements.with("INSERT INTO outbox", &arrays.iter().map(String::as_str).collect::<Vec<_>>())
+    statements.with("INSERT INTO outbox", &arrays(&arguments))
+}
+
+/// Each argument as an array of one.
+fn arrays(arguments: &[&str]) -> Vec<String> {
+    arguments.iter().map(|argument| format!("ARRAY[{argument}]")).collect()
 }
 
 fn join(statements: &Statements, _members: u32) -> anyhow::Result<String> {
     let id = "currval('member_id_seq')";
-    let next_id = statements.with("SELECT id AS", &[])?;
+    let next_id = statements.with("WITH next AS MATERIALIZED (SELECT nextval", &["1"])?;
     let phone_no = format!("'0109' || lpad({id}::text, 7, '0')");
     let member = [id, "md5(currval('member_id_seq')::text)", &phone_no, "'bench'", "'READY'", "1", "now()"];
-    let insert = statements.with("INSERT INTO member (member_id", &member)?;
-    let supersede = statements.with("UPDATE tombstone SET rejoined = true", &[id])?;
+    let insert = statements.with("INSERT INTO member (member_id", &arrays(&member))?;
+    let supersede = statements.with("UPDATE tombstone SET rejoined = true", &arrays(&[id]))?;
     let membership = format!("md5({id}::text)::uuid");
     let event = outbox(statements, "MemberJoined", "member", id, "1", &membership)?;
     Ok(script(&[&format!("BEGIN;\n\n{next_id};\n\n{insert};\n\n{supersede};\n\n{event};\n\nCOMMIT;")]))

@@ -1,5 +1,6 @@
 //! The SQL of the services, word for word: what sqlx checked when they were compiled.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 
@@ -44,7 +45,7 @@ impl Statements {
     ///
     /// # Errors
     /// When there is no such statement or several, or it has not that many parameters.
-    pub fn with(&self, beginning: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    pub fn with(&self, beginning: &str, arguments: &[impl Display]) -> anyhow::Result<String> {
         let is_it = |statement: &&Statement| words(&statement.query).starts_with(beginning);
         let mut found =
             self.0.iter().filter(is_it).filter(|it| it.describe.parameters.types.len() == arguments.len());

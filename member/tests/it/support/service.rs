@@ -14,6 +14,8 @@ use member::http::{State, public};
 use member::point_client::{PointClient, ProtectionSettings};
 use member::policy::Policies;
 use member::store::members;
+use member::usecase::join::Registrar;
+use member::usecase::withdraw::Withdrawals;
 use reqwest::Url;
 use serde_json::{Value, json};
 use shared_events::delivery::{AfterCommit, EventHandler, Outcome, Wake};
@@ -77,11 +79,13 @@ impl Service {
         patience: Duration,
     ) -> Self {
         let relay = Wake::new();
+        let members = GroupRead::new(pool.clone(), members::find_all);
+        let point = PointClient::new(point, protection).unwrap();
         let state = State {
             pool: pool.clone(),
-            members: GroupRead::new(pool.clone(), members::find_all),
-            relay: relay.clone(),
-            point: PointClient::new(point, protection).unwrap(),
+            members: members.clone(),
+            registrar: Registrar::new(pool.clone(), relay.clone()),
+            withdrawals: Withdrawals::new(pool.clone(), members, point, relay.clone()),
             sagas: TaskTracker::new(),
             withdrawal_patience: patience,
             clock: Utc::now,

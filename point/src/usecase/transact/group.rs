@@ -2,44 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chassis::group_transaction::{GroupPerformed, Locking, Verdict};
 use chassis::idempotency::{self, Once, OnceError};
 use shared_events::delivery::AfterCommit;
 use shared_events::event::MemberStatus;
 use shared_events::{MemberId, MembershipId};
 use sqlx::PgConnection;
 
-use super::{Command, Done, Performed, Record, Request, Terms, TransactError, etag};
+use super::{Command, Commands, Done, Performed, Record, Request, Terms, TransactError, etag};
 use crate::domain::{Account, Booking, EntryType, PointChange};
 use crate::store::ledger::{self, Receipt, Remarks};
 use crate::store::lots::BrokenBooks;
 use crate::store::{Origin, accounts, lots};
 use crate::usecase::Journal;
-
-/// What is done about accounts that somebody else has locked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Locking {
-    /// Their commands are left for later: who holds several locks never waits for another one, and so never for ever.
-    OnlyFree,
-    /// They are waited for. For commands on one account.
-    Waiting,
-}
-
-/// What became of a command.
-#[derive(Debug)]
-pub(super) enum Verdict {
-    /// It was decided.
-    Now(Result<Performed, TransactError>),
-    /// It has to be carried out in a transaction to come.
-    Later,
-}
-
-/// What became of a group.
-pub(super) struct GroupPerformed {
-    /// Of each command.
-    pub(super) verdicts: Vec<Verdict>,
-    /// Whether there is anything to commit.
-    pub(super) has_written: bool,
-}
 
 /// Carries out commands in their order. A refused one leaves nothing behind.
 pub(super) async fn perform_in_tx(
@@ -47,8 +22,8 @@ pub(super) async fn perform_in_tx(
     terms: &Terms,
     group: &[(Request, Record)],
     locking: Locking,
-    after: &mut AfterCommit,
-) -> sqlx::Result<GroupPerformed> {
+) -> sqlx::Result<GroupPerformed<Commands>> {
+    let mut after = AfterCommit::default();
     let requests: Vec<&Request> = group.iter().map(|(request, _)| request).collect();
     let commands: Vec<Once> = requests.iter().copied().map(once).collect();
     let are_ours = idempotency::try_lock_all_in_tx(tx, &commands).await?;
@@ -79,7 +54,7 @@ pub(super) async fn perform_in_tx(
         decisions.push(decision);
     }
     let has_written = books.journal.len() > 0;
-    let transactions = books.journal.store_in_tx(tx, after).await?;
+    let transactions = books.journal.store_in_tx(tx, &mut after).await?;
     let mut records = Vec::new();
     let mut verdicts = Vec::with_capacity(requests.len());
     for ((decision, (_, record)), once) in decisions.into_iter().zip(group).zip(&commands) {
@@ -97,7 +72,7 @@ pub(super) async fn perform_in_tx(
         });
     }
     idempotency::record_all_in_tx(tx, &records).await?;
-    Ok(GroupPerformed { verdicts, has_written })
+    Ok(GroupPerformed { verdicts, written: has_written.then_some(after) })
 }
 
 /// An account that commands are about.
