@@ -10,6 +10,7 @@
 mod client;
 mod database;
 mod document;
+mod gate;
 mod log;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::time::{sleep, timeout};
 pub use client::{Answer, ask, bare, with_body};
 pub use database::TestDatabase;
 pub use document::assert_committed;
+pub use gate::{Gate, ask_together};
 pub use log::Log;
 
 /// More than anything takes, even on a busy machine.

@@ -12,7 +12,7 @@ use tower::ServiceExt;
 use super::DEADLINE;
 
 /// What came back.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Answer {
     /// The status.
     pub status: StatusCode,

@@ -8,6 +8,7 @@
 mod bad_input;
 mod batches;
 mod document;
+mod groups;
 mod idempotency;
 mod joining;
 mod listing;

@@ -1,10 +1,10 @@
 //! Each withdrawal is published a second time a day later.
 
+use chassis::testing::Gate;
 use chrono::{DateTime, TimeDelta, Utc};
 use member::usecase::republish_withdrawals::republish_due;
 
 use crate::support::events::{message_sent, points_forfeited, published, summaries};
-use crate::support::lock::until_somebody_waits_for_a_lock;
 use crate::support::service::handle_in_tx;
 use crate::support::{Service, StubPoint};
 
@@ -101,12 +101,11 @@ async fn a_withdrawal_is_not_published_again_while_its_id_is_about_to_rejoin() {
     service.join(1).await;
     service.delete(1).await;
     // Held up where the joining has touched the tombstone and writes its event.
-    let mut lock = service.pool.begin().await.unwrap();
-    sqlx::query("LOCK TABLE outbox IN EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+    let mut gate = Gate::before("outbox", &service.database.owner_url()).await;
     let republishing = async {
-        until_somebody_waits_for_a_lock(&service.pool).await;
+        gate.holds_somebody_up().await;
         assert_eq!(republish_at(&service, in_hours(25)).await, 0);
-        lock.rollback().await.unwrap();
+        gate.open().await;
     };
 
     tokio::join!(service.join(1), republishing);

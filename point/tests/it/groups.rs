@@ -1,14 +1,14 @@
 //! Commands that come at the same moment share a transaction, and nothing else.
 
+use std::iter;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::Request;
-use chassis::testing::{Answer, DEADLINE};
+use chassis::testing::{Answer, ask_together};
 use futures::future::join_all;
 use serde_json::{Value, json};
 use shared_events::event::MemberStatus::Normal;
-use tokio::time::timeout;
 
 use crate::support::{Membership, Service, request};
 
@@ -40,20 +40,8 @@ fn change(member_id: i64, headers: &[(&str, &str)], require_point: i64) -> Reque
 
 /// Sends commands while a first one is kept from being written down, so that they wait together.
 async fn send_together(service: &Arc<Service>, commands: Vec<Request<Body>>) -> Vec<Answer> {
-    let mut gate = service.owner().await;
-    sqlx::raw_sql("BEGIN; LOCK TABLE outbox IN EXCLUSIVE MODE").execute(&mut gate).await.expect("the lock");
-    let first = change(MEMBERS[0], &[], 1);
-    let sent: Vec<_> = std::iter::once(first)
-        .chain(commands)
-        .map(|command| {
-            let service = Arc::clone(service);
-            tokio::spawn(async move { service.send(command).await })
-        })
-        .collect();
-    waits_for_a_lock(service, "outbox").await;
-    sqlx::raw_sql("COMMIT").execute(&mut gate).await.expect("the commit");
-    let answers = timeout(DEADLINE, join_all(sent)).await.expect("all are answered");
-    let mut answers: Vec<Answer> = answers.into_iter().map(|answer| answer.expect("no panic")).collect();
+    let commands = iter::once(change(MEMBERS[0], &[], 1)).chain(commands);
+    let mut answers = ask_together(service.owner_url(), commands.map(|command| service.send(command))).await;
     assert_eq!(answers.remove(0).status, 200);
     answers
 }
@@ -215,5 +203,72 @@ async fn what_fails_at_the_commit_is_not_done_again() {
         sqlx::query_scalar("SELECT last_value FROM tried").fetch_one(&mut owner).await.expect("a count");
     assert_eq!(tried, 1);
     assert_eq!(service.get(&format!("/points/{b}")).await.number("remainPoint"), 1_000);
+    service.assert_books_are_right().await;
+}
+
+/// Forfeits while a first one is kept from being published.
+async fn forfeit_together(service: &Service, memberships: &[Membership]) -> Vec<Answer> {
+    let first = Membership::of(MEMBERS[0]);
+    service.deliver(first.is(Normal, 9)).await;
+    let requests = iter::once(first).chain(memberships.iter().copied());
+    let requests = requests.map(|membership| service.forfeit(membership));
+    ask_together(service.owner_url(), requests).await.split_off(1)
+}
+
+#[tokio::test]
+async fn each_forfeiture_of_a_group_has_an_answer_of_its_own() {
+    let service = Service::start().await;
+    let [heard, other, empty, unheard, unheard_too] = [2, 4, 6, 8, 10].map(Membership::of);
+    for membership in [heard, other, empty] {
+        service.deliver(membership.is(Normal, 1)).await;
+    }
+    service.change(empty.member_id, -1_000).await;
+    let of_another = Membership { member_id: 12, ..other };
+
+    let asked = [heard, unheard, other, heard, of_another, empty, unheard_too, unheard];
+    let answers = forfeit_together(&service, &asked).await;
+
+    let forfeited = answers.iter().map(|answer| answer.body["forfeitedPoint"].as_i64());
+    assert_eq!(
+        forfeited.collect::<Vec<_>>(),
+        [Some(1_000), Some(0), Some(1_000), Some(1_000), None, Some(0), Some(0), Some(0)]
+    );
+    assert_eq!(answers[4].problem(), (409, "membership-of-other-member"));
+    for membership in asked.iter().filter(|membership| membership.member_id != 12) {
+        let published = service.published(membership.member_id).await;
+        let forfeitures = published.iter().filter(|event| event.event_type == "PointsForfeited");
+        assert_eq!(forfeitures.count(), 1, "{published:?}");
+        let versions: Vec<i64> = published.iter().map(|event| event.sequence).collect();
+        assert_eq!(versions, (1..).take(versions.len()).collect::<Vec<_>>(), "{published:?}");
+    }
+    let transactions = "SELECT count(DISTINCT xmin::text) FROM account WHERE member_id IN (2, 4, 6)";
+    let transactions: i64 = sqlx::query_scalar(transactions).fetch_one(&service.pool).await.expect("a count");
+    assert_eq!(transactions, 1);
+    assert_eq!(service.get("/points/2").await.problem(), (404, "account-not-found"));
+    service.assert_books_are_right().await;
+}
+
+#[tokio::test]
+async fn a_holder_that_somebody_has_locked_holds_up_no_other_forfeiture() {
+    let service = Arc::new(Service::start().await);
+    let [held, free, free_too] = [2, 4, 6].map(Membership::of);
+    for membership in [held, free, free_too] {
+        service.deliver(membership.is(Normal, 1)).await;
+    }
+    let mut other = service.owner().await;
+    let lock = "BEGIN; SELECT FROM holder WHERE member_id = 2 FOR UPDATE";
+    sqlx::raw_sql(lock).execute(&mut other).await.expect("the lock");
+    let waiting = {
+        let service = Arc::clone(&service);
+        tokio::spawn(async move { service.forfeit(held).await })
+    };
+    waits_for_a_lock(&service, "holder").await;
+
+    let answers = join_all([free, free_too].map(|membership| service.forfeit(membership))).await;
+
+    assert_eq!(outcomes(&answers), [(200, ""), (200, "")]);
+    assert!(!waiting.is_finished());
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.expect("the commit");
+    assert_eq!(waiting.await.expect("no panic").number("forfeitedPoint"), 1_000);
     service.assert_books_are_right().await;
 }

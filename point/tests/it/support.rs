@@ -74,6 +74,11 @@ impl Service {
         sqlx::query(statement).execute(&mut self.owner().await).await.expect("the statement succeeds");
     }
 
+    /// Where the role that owns the tables connects.
+    pub fn owner_url(&self) -> &str {
+        &self.owner_url
+    }
+
     /// A connection as the role that owns the tables.
     pub async fn owner(&self) -> PgConnection {
         PgConnection::connect(&self.owner_url).await.expect("a connection")
