@@ -102,16 +102,22 @@ pub(super) struct Waiting {
     pub(super) envelope: Envelope,
 }
 
-/// The oldest rows. Without a cursor, so that a row whose transaction committed late is never skipped.
-pub(super) async fn oldest(
+/// Removes rows whose delivery the broker has confirmed, and returns the oldest of those that are not in flight either.
+/// Without a cursor, so that a row whose transaction committed late is never skipped.
+pub(super) async fn advance(
     connection: &mut PgConnection,
+    confirmed: &[i64],
+    in_flight: &[i64],
     limit: usize,
     source: &str,
 ) -> sqlx::Result<Vec<Waiting>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = sqlx::query!(
-        "SELECT id, ce_id, type, topic, key, sequence, payload, traceparent, actor, created_at
-         FROM outbox ORDER BY id LIMIT $1",
+        "WITH gone AS (DELETE FROM outbox WHERE id = ANY ($1))
+         SELECT id, ce_id, type, topic, key, sequence, payload, traceparent, actor, created_at
+         FROM outbox WHERE id <> ALL ($1::bigint[] || $2::bigint[]) ORDER BY id LIMIT $3",
+        confirmed,
+        in_flight,
         limit
     )
     .fetch_all(connection)

@@ -2,11 +2,15 @@
 
 mod lock;
 
+use std::collections::VecDeque;
+use std::future;
 use std::time::{Duration, Instant};
 
 use chassis::error::chain;
+use futures::FutureExt;
 use metrics::{counter, gauge};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer, PurgeConfig};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +28,7 @@ const BATCH: usize = 500;
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// A pass that was not full is followed by the next one so long after its start: what comes meanwhile shares what a pass costs
 /// here, at the broker and at each consumer, and what comes alone is published at once.
-const PACE: Duration = Duration::from_millis(10);
+const PACE: Duration = Duration::from_millis(5);
 /// A relay that ran for so long before it failed starts again with the shortest delay.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 /// How long the rows that are left may take at shutdown; a broker that is away must not hold it up.
@@ -86,45 +90,54 @@ impl Relay {
         relayed
     }
 
+    /// A pass does not wait until the broker has what the one before handed over, unless that was a full batch.
     async fn relay(
         &self,
         lock: &mut RelayLock,
         producer: &FutureProducer,
         token: &CancellationToken,
     ) -> Result<(), DeliveryError> {
+        let source = self.broker.source();
+        let mut in_flight = InFlight::default();
         loop {
             let next_pass = tokio::time::Instant::now() + PACE;
             let is_last_pass = token.is_cancelled();
-            let rows = lock.oldest(BATCH, &self.broker.source()).await?;
-            if !rows.is_empty() {
-                let delivered = tokio::select! {
-                    delivered = self.publish(producer, &rows) => delivered?,
+            let rows = lock.advance(&in_flight.confirmed, &in_flight.ids(), BATCH, &source).await?;
+            in_flight.confirmed.clear();
+            self.hand_over(producer, &rows, &mut in_flight)?;
+            let is_full = rows.len() == BATCH || in_flight.reports.len() >= BATCH;
+            if is_full || is_last_pass {
+                tokio::select! {
+                    landed = in_flight.land() => landed?,
                     error = lock.lost() => return Err(error),
-                };
-                lock.delete(&delivered).await?;
-                // What others still write is for the next replica.
-                if is_last_pass && rows.len() < BATCH {
-                    return Ok(());
                 }
-                if rows.len() < BATCH {
-                    token.run_until_cancelled(tokio::time::sleep_until(next_pass)).await;
-                }
+            }
+            if is_full {
                 continue;
             }
             if is_last_pass {
-                return Ok(());
+                // What others still write is for the next replica.
+                return lock.delete(&in_flight.confirmed).await;
+            }
+            if !rows.is_empty() || !in_flight.reports.is_empty() {
+                token.run_until_cancelled(tokio::time::sleep_until(next_pass)).await;
             }
             tokio::select! {
                 () = self.wake.woken() => {}
+                confirmed = in_flight.confirm() => confirmed?,
                 () = tokio::time::sleep(POLL_INTERVAL) => {}
                 () = token.cancelled() => {}
             }
         }
     }
 
-    /// Produces the rows in order and returns those that the broker has. Any failure is the failure of the batch.
-    async fn publish(&self, producer: &FutureProducer, rows: &[Waiting]) -> Result<Vec<i64>, DeliveryError> {
-        let mut reports = Vec::with_capacity(rows.len());
+    /// Hands rows to the producer in their order.
+    fn hand_over(
+        &self,
+        producer: &FutureProducer,
+        rows: &[Waiting],
+        in_flight: &mut InFlight,
+    ) -> Result<(), DeliveryError> {
         for row in rows {
             let topic = self.topic_name(row)?;
             let record = FutureRecord::to(&topic)
@@ -132,18 +145,13 @@ impl Relay {
                 .payload(&row.payload)
                 .headers(row.envelope.to_headers());
             match producer.send_result(record) {
-                Ok(report) => reports.push((row.id, report)),
+                Ok(report) => in_flight.reports.push_back((row.id, report)),
+                // The rest is for a later pass.
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => break,
                 Err((error, _)) => return Err(error.into()),
             }
         }
-        let mut delivered = Vec::with_capacity(reports.len());
-        for (id, report) in reports {
-            report.await.map_err(|_| DeliveryError::ReportLost)?.map_err(|(error, _)| error)?;
-            delivered.push(id);
-        }
-        counter!(RELAYED).increment(delivered.len() as u64);
-        Ok(delivered)
+        Ok(())
     }
 
     fn topic_name(&self, row: &Waiting) -> Result<String, DeliveryError> {
@@ -151,6 +159,43 @@ impl Relay {
         topic
             .map(|topic| self.broker.topic_name(topic))
             .ok_or_else(|| DeliveryError::UnknownTopic(row.topic.clone()))
+    }
+}
+
+/// What was handed to the producer and is still in the outbox.
+#[derive(Default)]
+struct InFlight {
+    /// In the order in which it was handed over.
+    reports: VecDeque<(i64, DeliveryFuture)>,
+    /// What the broker has.
+    confirmed: Vec<i64>,
+}
+
+impl InFlight {
+    /// What the broker is not known to have.
+    fn ids(&self) -> Vec<i64> {
+        self.reports.iter().map(|(id, _)| *id).collect()
+    }
+
+    /// Waits until the broker has the first row, and with it maybe others. Any failure is the failure of all.
+    async fn confirm(&mut self) -> Result<(), DeliveryError> {
+        let Some((_, report)) = self.reports.front_mut() else { return future::pending().await };
+        let mut report = Some(report.await);
+        while let Some(reported) = report {
+            reported.map_err(|_| DeliveryError::ReportLost)?.map_err(|(error, _)| error)?;
+            self.confirmed.extend(self.reports.pop_front().map(|(id, _)| id));
+            counter!(RELAYED).increment(1);
+            report = self.reports.front_mut().and_then(|(_, report)| report.now_or_never());
+        }
+        Ok(())
+    }
+
+    /// Waits until the broker has all of it.
+    async fn land(&mut self) -> Result<(), DeliveryError> {
+        while !self.reports.is_empty() {
+            self.confirm().await?;
+        }
+        Ok(())
     }
 }
 

@@ -29,7 +29,7 @@ async fn append(tx: &mut PgConnection, version: i64) {
 }
 
 async fn waiting(connection: &mut PgConnection, limit: usize) -> Vec<i64> {
-    let rows = oldest(connection, limit, "/member").await.unwrap();
+    let rows = advance(connection, &[], &[], limit, "/member").await.unwrap();
     rows.iter().map(|row| row.envelope.sequence).collect()
 }
 
@@ -39,7 +39,7 @@ async fn an_event_waits_as_it_will_be_published() {
     let (aggregate, payload) = event(3);
     append_in_tx(&mut connection, aggregate, &payload, &provenance()).await.unwrap();
 
-    let rows = oldest(&mut connection, 10, "/member").await.unwrap();
+    let rows = advance(&mut connection, &[], &[], 10, "/member").await.unwrap();
 
     let [row] = rows.as_slice() else { panic!("{} rows", rows.len()) };
     assert_eq!((row.topic.as_str(), row.key.as_str()), ("member", "7"));
@@ -73,9 +73,24 @@ async fn rows_are_read_in_the_order_they_were_written_and_stay_until_deleted() {
     assert_eq!(waiting(&mut connection, 3).await, [1, 2, 3]);
     assert_eq!(waiting(&mut connection, 3).await, [1, 2, 3]);
     let published: Vec<_> =
-        oldest(&mut connection, 2, "/member").await.unwrap().iter().map(|row| row.id).collect();
+        advance(&mut connection, &[], &[], 2, "/member").await.unwrap().iter().map(|row| row.id).collect();
     delete(&mut connection, &published).await.unwrap();
     assert_eq!(waiting(&mut connection, 10).await, [3, 4, 5]);
+}
+
+#[tokio::test]
+async fn what_is_in_flight_is_not_read_again_and_what_is_confirmed_is_gone() {
+    let mut connection = pool().await.acquire().await.unwrap();
+    for version in 1..=5 {
+        append(&mut connection, version).await;
+    }
+    let rows = advance(&mut connection, &[], &[], 3, "/member").await.unwrap();
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+
+    let next = advance(&mut connection, &ids[..1], &ids[1..], 1, "/member").await.unwrap();
+
+    assert_eq!(next.iter().map(|row| row.envelope.sequence).collect::<Vec<_>>(), [4]);
+    assert_eq!(waiting(&mut connection, 10).await, [2, 3, 4, 5], "what is not confirmed comes again");
 }
 
 #[tokio::test]
@@ -86,7 +101,7 @@ async fn a_row_that_is_committed_after_later_ones_were_published_is_not_skipped(
     append(&mut late, 1).await;
     append(&mut connection, 2).await;
     let published: Vec<_> =
-        oldest(&mut connection, 10, "/member").await.unwrap().iter().map(|row| row.id).collect();
+        advance(&mut connection, &[], &[], 10, "/member").await.unwrap().iter().map(|row| row.id).collect();
     assert_eq!(published.len(), 1);
     delete(&mut connection, &published).await.unwrap();
 

@@ -56,9 +56,15 @@ impl RelayLock {
         }
     }
 
-    /// The oldest rows of the outbox.
-    pub(super) async fn oldest(&mut self, limit: usize, source: &str) -> Result<Vec<Waiting>, DeliveryError> {
-        in_time(outbox::oldest(&mut self.connection, limit, source)).await
+    /// Removes rows that the broker has, and returns the oldest of those that are not in flight either.
+    pub(super) async fn advance(
+        &mut self,
+        confirmed: &[i64],
+        in_flight: &[i64],
+        limit: usize,
+        source: &str,
+    ) -> Result<Vec<Waiting>, DeliveryError> {
+        in_time(outbox::advance(&mut self.connection, confirmed, in_flight, limit, source)).await
     }
 
     /// Removes rows that the broker has.
