@@ -3,6 +3,7 @@
 mod points_changed;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use shared_events::delivery::{AfterCommit, EventHandler, HandlerError, Outcome};
 use shared_events::event::{MemberJoined, MemberState, MemberStatusChanged};
@@ -17,6 +18,11 @@ use crate::store::{pages, transactions};
 pub struct Policies;
 
 impl EventHandler for Policies {
+    /// Whoever has changed their points looks at the page next.
+    fn pace(&self) -> Duration {
+        Duration::from_millis(10)
+    }
+
     async fn handle_all_in_tx(
         &self,
         tx: &mut PgConnection,

@@ -70,7 +70,7 @@ impl<H: EventHandler> Consumer<H> {
         if !self.broker.topics_ready(&token).await? {
             return Ok(());
         }
-        let mut inflow = Inflow::open(&self.broker, self.options.topics)?;
+        let mut inflow = Inflow::open(&self.broker, self.options.topics, self.handler.pace())?;
         while let Some(batch) = token.run_until_cancelled(inflow.next_batch()).await {
             let Ok(failed) = self.settle(&batch, &token).await else { break };
             inflow.conclude(&batch, failed);

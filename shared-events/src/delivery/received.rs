@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use rdkafka::Message;
 use rdkafka::message::{Headers, OwnedHeaders};
@@ -151,6 +152,12 @@ pub trait EventHandler: Send + Sync + 'static {
     /// noted in the inbox. By default it is interested in all that this version knows.
     fn reacts_to(&self, event_type: &str) -> bool {
         Event::is_known(event_type)
+    }
+
+    /// How long after the start of a batch that was not full the next one begins: what comes meanwhile shares a transaction,
+    /// and what comes alone is handled at once. By default as suits policies that nobody waits for.
+    fn pace(&self) -> Duration {
+        Duration::from_millis(25)
     }
 
     /// Handles events in the transaction that also notes them in the inbox, with the same result as one by one in their

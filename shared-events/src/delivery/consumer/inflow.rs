@@ -23,9 +23,6 @@ use crate::topic::Topic;
 /// How many events may share a transaction.
 const MAX_BATCH: usize = 200;
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
-/// A batch that was not full is followed by the next one so long after its start: what comes meanwhile shares a transaction,
-/// and what comes alone is handled at once.
-const PACE: Duration = Duration::from_millis(10);
 
 /// The records of a consumer's partitions, batch by batch. A partition whose next event failed for now is held:
 /// paused, while polling goes on and the others are read, until it is due again.
@@ -33,6 +30,7 @@ pub(super) struct Inflow<'b> {
     broker: &'b Broker,
     consumer: StreamConsumer<Assignment>,
     held: HashMap<Origin, Held>,
+    pace: Duration,
     next_start: Instant,
 }
 
@@ -43,12 +41,12 @@ struct Held {
 }
 
 impl<'b> Inflow<'b> {
-    /// Joins the group.
-    pub(super) fn open(broker: &'b Broker, topics: &[Topic]) -> KafkaResult<Self> {
+    /// Joins the group. Batches that are not full begin at this pace at most.
+    pub(super) fn open(broker: &'b Broker, topics: &[Topic], pace: Duration) -> KafkaResult<Self> {
         let consumer = broker.consumer(topics)?;
         let names: Vec<String> = topics.iter().map(|topic| broker.topic_name(*topic)).collect();
         consumer.subscribe(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
-        Ok(Self { broker, consumer, held: HashMap::new(), next_start: Instant::now() })
+        Ok(Self { broker, consumer, held: HashMap::new(), pace, next_start: Instant::now() })
     }
 
     /// Waits until there is something to do: new events, or those of a held partition that are due again.
@@ -65,7 +63,7 @@ impl<'b> Inflow<'b> {
                     let start = Instant::now();
                     let batch = self.collect(event);
                     if batch.len() < MAX_BATCH {
-                        self.next_start = start + PACE;
+                        self.next_start = start + self.pace;
                     }
                     if !batch.is_empty() {
                         return batch;
