@@ -28,7 +28,7 @@ const BATCH: usize = 500;
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// A pass that was not full is followed by the next one so long after its start: what comes meanwhile shares what a pass costs
 /// here, at the broker and at each consumer, and what comes alone is published at once.
-const PACE: Duration = Duration::from_millis(5);
+const PACE: Duration = Duration::from_millis(3);
 /// A relay that ran for so long before it failed starts again with the shortest delay.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 /// How long the rows that are left may take at shutdown; a broker that is away must not hold it up.
