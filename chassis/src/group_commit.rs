@@ -10,7 +10,7 @@ use tokio::sync::{Mutex as AsyncMutex, oneshot};
 use tokio::time::timeout;
 
 /// After it a group is given up: on a connection that leads nowhere it would hold up its lane for a quarter of an hour.
-const LONGEST: Duration = Duration::from_secs(10);
+pub(crate) const LONGEST: Duration = Duration::from_secs(10);
 
 /// Forms groups. There are lanes, each with one group under way at a time; what must not be carried out at the same moment
 /// belongs in the same lane.

@@ -5,17 +5,23 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
 use sqlx::{PgConnection, PgPool};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
-use crate::group_commit::{GroupCommit, Waiting};
+use crate::group_commit::{GroupCommit, LONGEST, Waiting};
 
 /// How many transactions may be under way at a time: while one waits for the disk, the next one is decided.
 const LANES: usize = 2;
 const LARGEST_GROUP: usize = 256;
-/// Nobody waits for a lock that somebody else's item needs: after so short a wait each item gets a transaction of its own, and
-/// those that have to wait do so alone. It also ends a deadlock sooner than Postgres does.
+/// How many items of a group that was refused are tried at a time.
+const TRIED_AT_A_TIME: usize = 2;
+/// One connection in so many may belong to somebody who waits for a lock.
+const WAITING_SHARE: usize = 4;
+/// Nobody waits for long for a lock that somebody else's item needs: then each item gets a transaction of its own, and those that
+/// have to wait do so alone. It also ends a deadlock sooner than Postgres does.
 const BEGIN_TOGETHER: &str = "BEGIN; SET LOCAL lock_timeout = '200ms'";
 
 /// What is carried out in groups.
@@ -27,7 +33,7 @@ pub trait GroupTransaction: Send + Sync + 'static {
     /// What is to be done after the commit.
     type AfterCommit: Send;
 
-    /// What this item and others are about: those with the same key are never carried out at the same moment by one service,
+    /// What this item and others are about: those with the same key are never carried out at the same moment by one replica,
     /// unless one of them has to wait for a lock.
     fn key(item: &Self::Item) -> u64;
 
@@ -50,7 +56,7 @@ pub trait GroupTransaction: Send + Sync + 'static {
 /// What is done about rows that somebody else has locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Locking {
-    /// Their items are left for [later](Verdict::Later), or waited for a moment: a group waits for nobody.
+    /// Their items are left for [later](Verdict::Later), or waited for a moment.
     OnlyFree,
     /// They are waited for. For items with the same key.
     Waiting,
@@ -80,6 +86,7 @@ struct Shared<T: GroupTransaction> {
     pool: PgPool,
     work: T,
     groups: GroupCommit<T::Item, T::Outcome>,
+    may_wait: Semaphore,
 }
 
 type Group<T> = Vec<Waiting<<T as GroupTransaction>::Item, <T as GroupTransaction>::Outcome>>;
@@ -87,7 +94,9 @@ type Group<T> = Vec<Waiting<<T as GroupTransaction>::Item, <T as GroupTransactio
 impl<T: GroupTransaction> GroupTransactions<T> {
     /// Has `work` carry out the items.
     pub fn new(pool: PgPool, work: T) -> Self {
-        Self(Arc::new(Shared { pool, work, groups: GroupCommit::new(LANES, LARGEST_GROUP) }))
+        let connections = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
+        let may_wait = Semaphore::new((connections / WAITING_SHARE).clamp(1, Semaphore::MAX_PERMITS));
+        Self(Arc::new(Shared { pool, work, groups: GroupCommit::new(LANES, LARGEST_GROUP), may_wait }))
     }
 
     /// Carries out an item; it goes on when who asked leaves. A group that ended without an answer has
@@ -118,11 +127,16 @@ impl<T: GroupTransaction> Shared<T> {
                             }
                         }
                     }
-                    later.into_values().for_each(|group| self.carry_out_apart(group));
+                    later.into_values().for_each(|group| self.carry_out_waiting(group));
                 }
-                // Whose fault it was shows when each has a transaction of its own, which may wait for a lock.
-                Err(GroupError::Refused(_)) if group.len() > 1 || locking == Locking::OnlyFree => {
-                    group.for_each(|(item, answer)| self.carry_out_apart(vec![Waiting { item, answer }]));
+                // Whose fault it was shows when each has a transaction of its own.
+                Err(GroupError::Refused(_)) if group.len() > 1 => {
+                    let alone = group.map(|(item, answer)| vec![Waiting { item, answer }]).collect();
+                    self.carry_out_one_by_one(alone, locking);
+                }
+                // It may be that a lock was not to be had.
+                Err(GroupError::Refused(_)) if locking == Locking::OnlyFree => {
+                    self.carry_out_waiting(group.map(|(item, answer)| Waiting { item, answer }).collect());
                 }
                 Err(GroupError::Refused(error) | GroupError::Failed(error)) => {
                     let error = Arc::new(error);
@@ -133,9 +147,22 @@ impl<T: GroupTransaction> Shared<T> {
         .boxed()
     }
 
-    /// Carries out items that may have to wait for a lock; nobody else waits meanwhile.
-    fn carry_out_apart(self: &Arc<Self>, group: Group<T>) {
-        tokio::spawn(Arc::clone(self).carry_out(group, Locking::Waiting));
+    /// Carries out the items of a group that was refused; the next group does not wait for that.
+    fn carry_out_one_by_one(self: &Arc<Self>, alone: Vec<Group<T>>, locking: Locking) {
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            let carry_out = |group| in_time(Arc::clone(&shared).carry_out(group, locking));
+            stream::iter(alone).for_each_concurrent(TRIED_AT_A_TIME, carry_out).await;
+        });
+    }
+
+    /// Carries out items that may have to wait for a lock; few do at a time, so that there are connections for the others.
+    fn carry_out_waiting(self: &Arc<Self>, group: Group<T>) {
+        let shared = Arc::clone(self);
+        tokio::spawn(in_time(async move {
+            let _permit = shared.may_wait.acquire().await;
+            Arc::clone(&shared).carry_out(group, Locking::Waiting).await;
+        }));
     }
 
     async fn perform(
@@ -157,18 +184,22 @@ impl<T: GroupTransaction> Shared<T> {
             // At once, not when the connection is used next: the next request may come with the same key.
             undone => {
                 tx.rollback().await.map_err(GroupError::Failed)?;
-                undone.map(|performed| performed.verdicts).map_err(|error| match error {
-                    error @ sqlx::Error::Database(_) => GroupError::Refused(error),
-                    error => GroupError::Failed(error),
-                })
+                undone.map(|performed| performed.verdicts).map_err(GroupError::Refused)
             }
         }
     }
 }
 
+/// Gives up what does not end; who asked is told so.
+async fn in_time(work: impl Future<Output = ()>) {
+    if timeout(LONGEST, work).await.is_err() {
+        tracing::error!("a transaction was given up: it took over {} s", LONGEST.as_secs());
+    }
+}
+
 /// Why a group was not carried out.
 enum GroupError {
-    /// Postgres refused a statement, and nothing was done.
+    /// Postgres refused a statement, or gave an answer that makes no sense, and nothing was done.
     Refused(sqlx::Error),
     /// The database could not be used. Whether something was done is unknown where the commit itself was cut off, so it must
     /// not be done again.

@@ -60,8 +60,8 @@ impl Gate {
     }
 }
 
-/// Has all of some requests wait together for the first of them, which publishes and is held up meanwhile, and returns their
-/// answers.
+/// Sends requests of which the first publishes and is held up, lets it go on once all others have gone as far as they can
+/// without waiting for anything, and returns the answers. So those wait together for their turn.
 ///
 /// # Panics
 /// When one panics or is not answered.

@@ -1,16 +1,21 @@
 //! Those who join or withdraw at the same moment share a transaction, and nothing else.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
 use chassis::testing::{Answer, ask_together, with_body};
 use futures::future::join_all;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::support::events::published;
 use crate::support::lock::until_somebody_waits_for_a_lock;
 use crate::support::{Service, StubPoint, applicant};
+
+/// Sooner than Postgres gives a statement up that waits for a lock.
+const SOON: Duration = Duration::from_secs(5);
 
 async fn service() -> Service {
     Service::start_with(StubPoint::forfeiting().await.url()).await
@@ -97,23 +102,22 @@ async fn those_who_join_together_share_transactions() {
 }
 
 #[tokio::test]
-async fn those_who_withdraw_together_share_transactions_and_each_is_published_once() {
+async fn those_who_withdraw_at_once_are_each_gone_and_published_once() {
     let service = service().await;
     for member_id in 1..=40 {
         service.join(member_id).await;
     }
     // Everybody twice.
-    let leaving = (1..=40).chain(1..=40).map(|member_id| service.delete(member_id));
-    let answers = ask_together(&service.database.owner_url(), leaving).await;
+    let answers = join_all((1..=40).chain(1..=40).map(|member_id| service.delete(member_id))).await;
 
     assert!(answers.iter().all(|answer| [204, 404].contains(&answer.status.as_u16())), "{answers:?}");
-    assert!(transactions(&service, "tombstone").await <= 20);
     let published = published(&service.pool).await;
     for member_id in 1..=40 {
         let own = published.iter().filter(|event| event.key == member_id.to_string());
         let own: Vec<_> = own.map(|event| event.summary()).collect();
         assert_eq!(own, [("MemberJoined", 1), ("MemberWithdrawn", 2)]);
     }
+    assert_eq!(service.tombstones().await.len(), 40);
 }
 
 #[tokio::test]
@@ -129,7 +133,8 @@ async fn who_has_to_wait_for_somebody_holds_up_nobody_else() {
     until_somebody_waits_for_a_lock(&service.pool).await;
 
     let bodies: Vec<Value> = (2..=20).map(applicant).collect();
-    let joined = join_all(bodies.iter().map(|body| service.post(body))).await;
+    let joined = join_all(bodies.iter().map(|body| service.post(body)));
+    let joined = timeout(SOON, joined).await.expect("they do not wait");
 
     assert!(joined.iter().all(|answer| answer.status == 201), "{joined:?}");
     assert!(!waiting.is_finished());

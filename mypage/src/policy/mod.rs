@@ -20,7 +20,7 @@ pub struct Policies;
 impl EventHandler for Policies {
     /// Whoever has changed their points looks at the page next.
     fn pace(&self) -> Duration {
-        Duration::from_millis(5)
+        Duration::from_millis(3)
     }
 
     async fn handle_all_in_tx(

@@ -16,6 +16,7 @@ mod inbox;
 mod metrics;
 pub mod migrations;
 pub mod outbox;
+mod pace;
 mod parked;
 mod received;
 mod relay;

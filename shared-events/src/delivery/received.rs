@@ -154,8 +154,8 @@ pub trait EventHandler: Send + Sync + 'static {
         Event::is_known(event_type)
     }
 
-    /// How long after the start of a batch that was not full the next one begins: what comes meanwhile shares a transaction,
-    /// and what comes alone is handled at once. By default as suits policies that nobody waits for.
+    /// How long after the start of a batch that was not full the next one begins at least: what comes meanwhile shares a
+    /// transaction, and what comes alone is handled at once. By default as suits policies that nobody waits for.
     fn pace(&self) -> Duration {
         Duration::from_millis(25)
     }

@@ -21,14 +21,14 @@ use super::backoff;
 use super::broker::Broker;
 use super::metrics::{RELAY_ACTIVE, RELAY_FAILURES, RELAYED};
 use super::outbox::Waiting;
+use super::pace::pace;
 use super::wake::Wake;
 use crate::topic::Topic;
 
 const BATCH: usize = 500;
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// A pass that was not full is followed by the next one so long after its start: what comes meanwhile shares what a pass costs
-/// here, at the broker and at each consumer, and what comes alone is published at once.
-const PACE: Duration = Duration::from_millis(3);
+/// A pass that was not full is followed by the next one so long after its start at least.
+const SHORTEST_PACE: Duration = Duration::from_millis(2);
 /// A relay that ran for so long before it failed starts again with the shortest delay.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 /// How long the rows that are left may take at shutdown; a broker that is away must not hold it up.
@@ -100,8 +100,9 @@ impl Relay {
         let source = self.broker.source();
         let mut in_flight = InFlight::default();
         loop {
-            let next_pass = tokio::time::Instant::now() + PACE;
+            let start = tokio::time::Instant::now();
             let is_last_pass = token.is_cancelled();
+            in_flight.take_confirmed()?;
             let rows = lock.advance(&in_flight.confirmed, &in_flight.ids(), BATCH, &source).await?;
             in_flight.confirmed.clear();
             self.hand_over(producer, &rows, &mut in_flight)?;
@@ -111,15 +112,19 @@ impl Relay {
                     landed = in_flight.land() => landed?,
                     error = lock.lost() => return Err(error),
                 }
+                // By itself: to leave out so many is slow.
+                lock.delete(&in_flight.confirmed).await?;
+                in_flight.confirmed.clear();
             }
             if is_full {
                 continue;
             }
             if is_last_pass {
                 // What others still write is for the next replica.
-                return lock.delete(&in_flight.confirmed).await;
+                return Ok(());
             }
             if !rows.is_empty() || !in_flight.reports.is_empty() {
+                let next_pass = start + pace(SHORTEST_PACE, rows.len());
                 token.run_until_cancelled(tokio::time::sleep_until(next_pass)).await;
             }
             tokio::select! {
@@ -177,16 +182,26 @@ impl InFlight {
         self.reports.iter().map(|(id, _)| *id).collect()
     }
 
-    /// Waits until the broker has the first row, and with it maybe others. Any failure is the failure of all.
+    /// Waits until the broker has the first row. Any failure is the failure of all.
     async fn confirm(&mut self) -> Result<(), DeliveryError> {
         let Some((_, report)) = self.reports.front_mut() else { return future::pending().await };
-        let mut report = Some(report.await);
-        while let Some(reported) = report {
-            reported.map_err(|_| DeliveryError::ReportLost)?.map_err(|(error, _)| error)?;
-            self.confirmed.extend(self.reports.pop_front().map(|(id, _)| id));
-            counter!(RELAYED).increment(1);
-            report = self.reports.front_mut().and_then(|(_, report)| report.now_or_never());
+        let report = report.await;
+        self.note(report)
+    }
+
+    /// Notes what the broker is known to have by now.
+    fn take_confirmed(&mut self) -> Result<(), DeliveryError> {
+        while let Some(report) = self.reports.front_mut().and_then(|(_, report)| report.now_or_never()) {
+            self.note(report)?;
         }
+        Ok(())
+    }
+
+    /// Notes the report of the first row.
+    fn note(&mut self, report: <DeliveryFuture as Future>::Output) -> Result<(), DeliveryError> {
+        report.map_err(|_| DeliveryError::ReportLost)?.map_err(|(error, _)| error)?;
+        self.confirmed.extend(self.reports.pop_front().map(|(id, _)| id));
+        counter!(RELAYED).increment(1);
         Ok(())
     }
 

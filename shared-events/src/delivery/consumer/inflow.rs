@@ -17,6 +17,7 @@ use crate::delivery::assignment::Assignment;
 use crate::delivery::backoff;
 use crate::delivery::broker::Broker;
 use crate::delivery::metrics::HELD;
+use crate::delivery::pace::pace;
 use crate::delivery::received::{Origin, Received};
 use crate::topic::Topic;
 
@@ -41,7 +42,7 @@ struct Held {
 }
 
 impl<'b> Inflow<'b> {
-    /// Joins the group. Batches that are not full begin at this pace at most.
+    /// Joins the group. Batches that are not full follow each other at this pace at most.
     pub(super) fn open(broker: &'b Broker, topics: &[Topic], pace: Duration) -> KafkaResult<Self> {
         let consumer = broker.consumer(topics)?;
         let names: Vec<String> = topics.iter().map(|topic| broker.topic_name(*topic)).collect();
@@ -63,7 +64,7 @@ impl<'b> Inflow<'b> {
                     let start = Instant::now();
                     let batch = self.collect(event);
                     if batch.len() < MAX_BATCH {
-                        self.next_start = start + self.pace;
+                        self.next_start = start + pace(self.pace, batch.len());
                     }
                     if !batch.is_empty() {
                         return batch;
