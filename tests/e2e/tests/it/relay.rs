@@ -1,8 +1,14 @@
 //! The relay loses its lock, and nothing is lost, doubled or reordered by it.
 
-use e2e::{World, block_on};
+use std::collections::HashMap;
+
+use e2e::{World, WorldOptions, block_on};
 use futures::future::join_all;
 use serde_json::{Value, json};
+
+/// Who earn in turn, and how often each.
+const MEMBERS: i64 = 5;
+const CHANGES: i64 = 40;
 
 #[test]
 fn relays_that_lose_their_lock_while_they_publish_lose_and_reorder_nothing() {
@@ -30,9 +36,38 @@ fn relays_that_lose_their_lock_while_they_publish_lose_and_reorder_nothing() {
     });
 }
 
+#[test]
+fn a_producer_that_has_room_for_a_few_records_publishes_all_of_them_once_and_in_order() {
+    block_on(async {
+        let tiny = "queue.buffering.max.messages=3".to_owned();
+        let env = ["member", "point"].map(|service| (service, "KAFKA_PROPERTIES", tiny.clone())).into();
+        let world = World::start_with(WorldOptions { env, ..WorldOptions::default() }).await;
+        for id in 1..=MEMBERS {
+            world.client.join_and_be_granted(id).await;
+        }
+
+        let changes =
+            (0..MEMBERS * CHANGES).map(|number| world.client.change_points(1 + number % MEMBERS, 1));
+        let changed = join_all(changes).await;
+        assert!(changed.iter().all(|answer| answer.status == 200), "{changed:?}");
+        world.quiet().await;
+
+        let mut versions: HashMap<Vec<u8>, Vec<i64>> = HashMap::new();
+        for record in world.topics.read("point").await {
+            let version = record.header("ce_sequence").and_then(|text| text.parse().ok());
+            versions.entry(record.key).or_default().push(version.expect("a sequence"));
+        }
+        assert_eq!(versions.len(), usize::try_from(MEMBERS).expect("few"));
+        for versions in versions.values() {
+            assert_eq!(*versions, (1..=1 + CHANGES).collect::<Vec<_>>());
+        }
+        world.stop().await;
+    });
+}
+
 /// What compaction would leave of each key is its newest state.
 async fn last_records_are_the_newest(world: &World) {
-    let mut last = std::collections::HashMap::new();
+    let mut last = HashMap::new();
     for record in world.topics.read("member").await {
         let sequence: i64 =
             record.header("ce_sequence").and_then(|text| text.parse().ok()).expect("a sequence");
