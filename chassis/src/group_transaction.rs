@@ -131,8 +131,11 @@ impl<T: GroupTransaction> Shared<T> {
                 }
                 // Whose fault it was shows when each has a transaction of its own.
                 Err(GroupError::Refused(_)) if group.len() > 1 => {
-                    let alone = group.map(|(item, answer)| vec![Waiting { item, answer }]).collect();
-                    self.carry_out_one_by_one(alone, locking);
+                    let alone = group.map(|(item, answer)| vec![Waiting { item, answer }]);
+                    match locking {
+                        Locking::OnlyFree => self.carry_out_one_by_one(alone.collect()),
+                        Locking::Waiting => alone.for_each(|group| self.carry_out_waiting(group)),
+                    }
                 }
                 // It may be that a lock was not to be had.
                 Err(GroupError::Refused(_)) if locking == Locking::OnlyFree => {
@@ -148,10 +151,10 @@ impl<T: GroupTransaction> Shared<T> {
     }
 
     /// Carries out the items of a group that was refused; the next group does not wait for that.
-    fn carry_out_one_by_one(self: &Arc<Self>, alone: Vec<Group<T>>, locking: Locking) {
+    fn carry_out_one_by_one(self: &Arc<Self>, alone: Vec<Group<T>>) {
         let shared = Arc::clone(self);
         tokio::spawn(async move {
-            let carry_out = |group| in_time(Arc::clone(&shared).carry_out(group, locking));
+            let carry_out = |group| in_time(Arc::clone(&shared).carry_out(group, Locking::OnlyFree));
             stream::iter(alone).for_each_concurrent(TRIED_AT_A_TIME, carry_out).await;
         });
     }

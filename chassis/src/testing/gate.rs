@@ -77,10 +77,8 @@ where
         () = gate.holds_somebody_up() => {}
     }
     let others = join_all(requests);
-    let opened = async {
-        gate.open().await;
-    };
-    let (first, others, ()) = timeout(DEADLINE, async { tokio::join!(first, others, opened) }).await.unwrap();
+    let all = async { tokio::join!(first, others, gate.open()) };
+    let (first, others, ()) = timeout(DEADLINE, all).await.unwrap();
     let mut answers = vec![first];
     answers.extend(others);
     answers

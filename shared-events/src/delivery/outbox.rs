@@ -115,7 +115,7 @@ pub(super) async fn advance(
     let rows = sqlx::query!(
         "WITH gone AS (DELETE FROM outbox WHERE id = ANY ($1))
          SELECT id, ce_id, type, topic, key, sequence, payload, traceparent, actor, created_at
-         FROM outbox WHERE id <> ALL ($1::bigint[] || $2::bigint[]) ORDER BY id LIMIT $3",
+         FROM outbox WHERE id <> ALL ($1) AND id <> ALL ($2) ORDER BY id LIMIT $3",
         confirmed,
         in_flight,
         limit

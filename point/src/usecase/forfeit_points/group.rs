@@ -35,7 +35,7 @@ pub(super) async fn forfeit_in_tx(
         let origin = Origin { provenance, cause: None, now: *now };
         let holder = holders.get_mut(member_id).ok_or(sqlx::Error::RowNotFound)?;
         verdicts.push(match accounts.get_mut(membership_id) {
-            // Its holder may be new and must not be stored: the others do without it.
+            // Rare. Its holder, which may be new, must not be stored with what the others write: each is carried out alone.
             Some(Ok(account)) if account.member_id != *member_id && requests.len() > 1 => {
                 return Err(sqlx::Error::Decode("a membership belongs to another member".into()));
             }
