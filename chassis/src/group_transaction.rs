@@ -18,7 +18,7 @@ const LANES: usize = 2;
 const LARGEST_GROUP: usize = 256;
 /// How many items of a group that was refused are tried at a time.
 const TRIED_AT_A_TIME: usize = 2;
-/// One connection in so many may belong to somebody who waits for a lock.
+/// One connection in so many may belong to somebody who waits for a lock, for each kind of work.
 const WAITING_SHARE: usize = 4;
 /// Nobody waits for long for a lock that somebody else's item needs: then each item gets a transaction of its own, and those that
 /// have to wait do so alone. It also ends a deadlock sooner than Postgres does.
