@@ -1,10 +1,12 @@
 //! How fast due points expire, and what that does to those who earn and use meanwhile.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use local_stack::service::ServiceProcess;
 use local_stack::stack::Stack;
 use reqwest::{Client, StatusCode};
 use serde_json::json;
@@ -13,13 +15,18 @@ use sqlx::PgPool;
 use crate::books;
 use crate::counter::counter;
 use crate::pipeline::{Latencies, latencies, micros};
+use crate::process;
 
-/// Members who earn and use during the measurement, one request each at a time.
-const CUSTOMERS: i64 = 4;
-/// How long they are measured without anything expiring.
-const QUIET: Duration = Duration::from_secs(15);
+/// Clients that earn and use during the measurement, one request each at a time.
+const TILLS: u32 = 4;
+/// Members whose points are not due, who come to each of them in turn.
+const CUSTOMERS_EACH: u32 = 1_000;
+/// How long they do before they are measured, so that connections and plans are as they usually are.
+const WARM_UP: Duration = Duration::from_secs(10);
+/// How long they are measured at least before anything is due. The service looks once a minute.
+const QUIET: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(5);
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What expiring took.
 pub struct Expired {
@@ -27,66 +34,99 @@ pub struct Expired {
     pub lots: u32,
     /// Of how many accounts.
     pub accounts: u32,
+    /// While nothing expired.
+    pub before: Meanwhile,
     /// From the start of the job to the last lot.
-    pub time: Duration,
-    /// `PATCH /points` while nothing expired.
-    pub before: Latencies,
-    /// `PATCH /points` while it did.
-    pub during: Latencies,
+    pub during: Meanwhile,
 }
 
-/// Makes accounts whose points are due, lets the service find them by starting it again, and waits until they have expired.
+/// How it went with those who earned and used for some time.
+pub struct Meanwhile {
+    /// How long.
+    pub time: Duration,
+    /// `PATCH /points`.
+    pub changes: Latencies,
+    /// How many processors each process used on average, in the order of the tables.
+    pub processors: Vec<(&'static str, f64)>,
+}
+
+/// Makes accounts whose points will soon be due, and waits until they have expired.
 pub async fn expire(stack: &Stack, accounts: u32, lots_each: u32) -> anyhow::Result<Expired> {
     let pool = PgPool::connect(&stack.database.admin_url()).await?;
-    books::write(&pool, i64::from(accounts) + CUSTOMERS, lots_each).await?;
-
-    let service = stack.service("point");
-    let url = service.url();
-    let before = change_while(&url, accounts, tokio::time::sleep(QUIET)).await?;
-    let due = "UPDATE point.lot SET expires_at = now() FROM point.account
-               WHERE account.membership_id = lot.membership_id AND member_id <= $1";
-    sqlx::query(due).bind(i64::from(accounts)).execute(&pool).await?;
-    sqlx::raw_sql("CHECKPOINT").execute(&pool).await?;
-    service.restart().await?;
-    let start = Instant::now();
-    let done = async {
-        // Not counted yet while the service starts.
-        while counter(service, "point_transactions_total", "type=\"EXPIRE\"").await.unwrap_or(0)
-            < u64::from(accounts)
-        {
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+    books::write(&pool, i64::from(accounts + TILLS * CUSTOMERS_EACH), lots_each).await?;
+    let point = stack.service("point");
+    let warm_up = async {
+        tokio::time::sleep(WARM_UP).await;
+        Ok(())
     };
-    let during = change_while(&url, accounts, done).await?;
-    Ok(Expired { lots: accounts * lots_each, accounts, time: start.elapsed(), before, during })
+    change_while(&point.url(), accounts, warm_up).await?;
+
+    let due = "UPDATE point.lot SET expires_at = now() + $2 FROM point.account
+               WHERE account.membership_id = lot.membership_id AND member_id <= $1";
+    sqlx::query(due).bind(i64::from(accounts)).bind(QUIET).execute(&pool).await?;
+    // Else autovacuum would be at it meanwhile.
+    sqlx::raw_sql("VACUUM ANALYZE point.lot").execute(&pool).await?;
+    sqlx::raw_sql("CHECKPOINT").execute(&pool).await?;
+    let before = measure_while(stack, accounts, expired(point, 1)).await?;
+    let during = measure_while(stack, accounts, expired(point, u64::from(accounts))).await?;
+    Ok(Expired { lots: accounts * lots_each, accounts, before, during })
+}
+
+/// Waits until so many accounts have expired lots.
+async fn expired(point: &ServiceProcess, accounts: u64) -> anyhow::Result<()> {
+    while counter(point, "point_transactions_total", "type=\"EXPIRE\"").await? < accounts {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
+}
+
+async fn measure_while(
+    stack: &Stack,
+    accounts: u32,
+    over: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<Meanwhile> {
+    let (start, cpu_times) = (Instant::now(), process::cpu_times(stack)?);
+    let changes = change_while(&stack.service("point").url(), accounts, over).await?;
+    let time = start.elapsed();
+    let used = process::cpu_times_since(&cpu_times, stack)?.into_iter();
+    let processors = used.map(|(name, used)| (name, used.as_secs_f64() / time.as_secs_f64())).collect();
+    Ok(Meanwhile { time, changes, processors })
 }
 
 /// Measures changes of points until something is over.
-async fn change_while(url: &str, accounts: u32, over: impl Future<Output = ()>) -> anyhow::Result<Latencies> {
+async fn change_while(
+    url: &str,
+    accounts: u32,
+    over: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<Latencies> {
     let is_over = Arc::new(AtomicBool::new(false));
-    let customers = (1..=CUSTOMERS).map(|number| {
-        let (url, is_over) = (format!("{url}/points/{}", i64::from(accounts) + number), Arc::clone(&is_over));
-        tokio::spawn(async move { change(&url, &is_over).await })
+    let tills = (0..TILLS).map(|number| {
+        let first = accounts + 1 + number * CUSTOMERS_EACH;
+        let (url, is_over) = (url.to_owned(), Arc::clone(&is_over));
+        tokio::spawn(async move { change(&url, first..first + CUSTOMERS_EACH, &is_over).await })
     });
-    let customers: Vec<_> = customers.collect();
-    over.await;
+    let tills: Vec<_> = tills.collect();
+    over.await?;
     is_over.store(true, Ordering::SeqCst);
     let mut all = latencies()?;
-    for customer in customers {
-        all.add(customer.await??)?;
+    for till in tills {
+        all.add(till.await??)?;
     }
     Ok(all)
 }
 
-async fn change(url: &str, is_over: &AtomicBool) -> anyhow::Result<Latencies> {
+/// Lets each of these members earn a point and use one, again and again.
+async fn change(url: &str, members: Range<u32>, is_over: &AtomicBool) -> anyhow::Result<Latencies> {
     let (http, mut measured) = (Client::new(), latencies()?);
-    let mut amount = 1;
-    while !is_over.load(Ordering::SeqCst) {
+    for (member_id, amount) in members.cycle().flat_map(|member_id| [(member_id, 1), (member_id, -1)]) {
+        if is_over.load(Ordering::SeqCst) {
+            break;
+        }
         let began = Instant::now();
-        let answer = http.patch(url).json(&json!({ "requirePoint": amount })).send().await?;
+        let request = http.patch(format!("{url}/points/{member_id}"));
+        let answer = request.json(&json!({ "requirePoint": amount })).send().await?;
         ensure!(answer.status() == StatusCode::OK, "{} for {amount} points", answer.status());
         measured.record(micros(began.elapsed()))?;
-        amount = -amount;
         tokio::time::sleep(PAUSE).await;
     }
     Ok(measured)

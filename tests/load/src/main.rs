@@ -123,8 +123,6 @@ async fn expire(accounts: u32, lots_each: u32) -> anyhow::Result<()> {
     let expired = expiry::expire(&stack, accounts, lots_each).await?;
     stack.stop().await;
     let mut report = Report::default();
-    report.latency("PATCH /points while nothing expires", &expired.before);
-    report.latency("PATCH /points while lots expire", &expired.during);
     report.expiry(&expired);
     report.print();
     Ok(())

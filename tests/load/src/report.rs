@@ -12,6 +12,7 @@ pub struct Report {
     latencies: Vec<String>,
     backlogs: Vec<String>,
     expiries: Vec<String>,
+    processors: Vec<String>,
     reconciled: Vec<String>,
 }
 
@@ -44,10 +45,17 @@ impl Report {
         ));
     }
 
-    /// A row of what expiring took.
+    /// Rows of what expiring took.
     pub fn expiry(&mut self, expired: &Expired) {
-        let Expired { lots, accounts, time, .. } = expired;
-        let (seconds, rate) = (time.as_secs_f64(), f64::from(*lots) / time.as_secs_f64());
+        let Expired { lots, accounts, before, during } = expired;
+        for (when, meanwhile) in [("while nothing expires", before), ("while lots expire", during)] {
+            self.latency(&format!("PATCH /points {when}"), &meanwhile.changes);
+            let shares = meanwhile.processors.iter().map(|(name, share)| format!("{name} {share:.2}"));
+            let shares: Vec<_> = shares.collect();
+            self.processors.push(format!("| {when} | {} |", shares.join(", ")));
+        }
+        let seconds = during.time.as_secs_f64();
+        let rate = f64::from(*lots) / seconds;
         self.expiries.push(format!("| {lots} | {accounts} | {seconds:.1} s | {rate:.0} |"));
     }
 
@@ -67,6 +75,7 @@ impl Report {
                 &self.latencies,
             ),
             ("| due lots | accounts | time | lots a second |\n|---|---|---|---|", &self.expiries),
+            ("| processors used | by each process |\n|---|---|", &self.processors),
             ("| entries | accounts | time | most memory |\n|---|---|---|---|", &self.reconciled),
             (
                 "| messages | gateway | time | a second | slowest 5 s | fastest 5 s | most memory |\n\
