@@ -11,28 +11,41 @@ use super::Journal;
 use crate::domain::LotId;
 use crate::store::{Origin, accounts, lots};
 
-/// Most lots of one transaction: so long at most does an earning or a use wait for it.
-pub const BATCH: i64 = 500;
+/// How many due lots the first batch of a round looks for. An account that has one of them loses all that are due.
+pub const FIRST_BATCH: i64 = 100;
+const SMALLEST_BATCH: i64 = 10;
+const LARGEST_BATCH: i64 = 1_000;
+/// What a batch is to take, however many lots an account has and however fast the machine is: so long does an earning or a
+/// use wait for it.
+const BATCH_TIME: Duration = Duration::from_millis(15);
 /// How many times as long as a batch took the job rests after it.
-const REST: u32 = 2;
+const REST: f64 = 1.0;
 /// How often to look when nothing is due.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// Expires what is due, for ever. Of all replicas one works at a time, and for a third of the time at most: the rest belongs
-/// to those who earn and use.
+/// Expires what is due, for ever. Of all replicas one works at a time, and for two fifths of the time at most: the rest
+/// belongs to those who earn and use.
 ///
 /// # Errors
 /// When the database fails; to be restarted by the supervisor.
 pub async fn expire_forever(pool: &PgPool, relay: &Wake, clock: fn() -> DateTime<Utc>) -> sqlx::Result<()> {
     loop {
-        let mut behind = Some(BEGINNING);
+        let (mut behind, mut batch) = (Some(BEGINNING), FIRST_BATCH);
         while let Some(last) = behind {
             let start = Instant::now();
-            behind = expire_batch(pool, relay, last, clock()).await?.1;
-            tokio::time::sleep(start.elapsed() * REST).await;
+            behind = expire_batch(pool, relay, last, batch, clock()).await?.1;
+            let took = start.elapsed();
+            batch = next_batch(batch, took);
+            tokio::time::sleep(took.mul_f64(REST)).await;
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// How many lots the next batch looks for, after one of so many took so long.
+fn next_batch(batch: i64, took: Duration) -> i64 {
+    let next = if took > BATCH_TIME { batch * 3 / 4 } else { batch * 5 / 4 };
+    next.clamp(SMALLEST_BATCH, LARGEST_BATCH)
 }
 
 /// A lot, by expiry and id: where a round has come to.
@@ -41,7 +54,7 @@ pub type Cursor = (DateTime<Utc>, LotId);
 /// Before all lots.
 pub const BEGINNING: Cursor = (DateTime::UNIX_EPOCH, 0);
 
-/// Expires what is due of some accounts, in one transaction, and publishes it. Returns how many accounts, and where the next
+/// Expires what is due of the accounts of the next `batch` due lots, in one transaction, and publishes it. Returns how many accounts, and where the next
 /// batch begins; `None` when there is no next one, or another replica is at it. Who dies in between leaves the rest due.
 /// What cannot be expired now is left for the next round, and does not stand in the way of the rest.
 ///
@@ -51,6 +64,7 @@ pub async fn expire_batch(
     pool: &PgPool,
     relay: &Wake,
     behind: Cursor,
+    batch: i64,
     now: DateTime<Utc>,
 ) -> sqlx::Result<(usize, Option<Cursor>)> {
     let mut tx = pool.begin().await?;
@@ -59,7 +73,7 @@ pub async fn expire_batch(
     }
     let provenance = Provenance { actor: "service:point".to_owned(), traceparent: None };
     let origin = Origin { provenance: &provenance, cause: None, now };
-    let (due, last) = accounts::lock_due_in_tx(&mut tx, behind, now, BATCH).await?;
+    let (due, last) = accounts::lock_due_in_tx(&mut tx, behind, now, batch).await?;
     let mut journal = Journal::default();
     for account in lots::load_all_in_tx(&mut tx, due).await? {
         match account {
@@ -75,4 +89,18 @@ pub async fn expire_batch(
         relay.wake();
     }
     Ok((expired, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_smaller_after_one_that_took_long_and_larger_after_a_short_one_within_limits() {
+        let (short, long) = (BATCH_TIME / 2, BATCH_TIME * 2);
+        assert_eq!(next_batch(100, long), 75);
+        assert_eq!(next_batch(100, short), 125);
+        assert_eq!(next_batch(SMALLEST_BATCH, long), SMALLEST_BATCH);
+        assert_eq!(next_batch(LARGEST_BATCH, short), LARGEST_BATCH);
+    }
 }

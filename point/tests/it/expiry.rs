@@ -1,11 +1,14 @@
 //! Points that are not used in time.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use point::usecase::expire_points::{BATCH, BEGINNING, expire_batch};
+use point::usecase::expire_points::{BEGINNING, expire_batch};
 use serde_json::json;
 use shared_events::delivery::Wake;
 
 use crate::support::{Membership, Service, entries, now};
+
+/// How many due lots a batch looks for.
+const BATCH: i64 = 100;
 
 /// When the points of these tests expire.
 fn end() -> DateTime<Utc> {
@@ -24,7 +27,7 @@ async fn with_100_points_until_the_end(membership: Membership) -> Service {
 }
 
 async fn expire(service: &Service, now: DateTime<Utc>) -> usize {
-    let expired = expire_batch(&service.pool, &Wake::new(), BEGINNING, now).await;
+    let expired = expire_batch(&service.pool, &Wake::new(), BEGINNING, BATCH, now).await;
     expired.expect("what is due expires").0
 }
 
@@ -32,7 +35,8 @@ async fn expire(service: &Service, now: DateTime<Utc>) -> usize {
 async fn expire_all(service: &Service, now: DateTime<Utc>) -> Vec<i64> {
     let (mut expired, mut behind) = (Vec::new(), Some(BEGINNING));
     while let Some(last) = behind {
-        let (count, next) = expire_batch(&service.pool, &Wake::new(), last, now).await.expect("a batch");
+        let (count, next) =
+            expire_batch(&service.pool, &Wake::new(), last, BATCH, now).await.expect("a batch");
         expired.push(i64::try_from(count).expect("few"));
         behind = next;
     }
