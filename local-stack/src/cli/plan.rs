@@ -81,6 +81,7 @@ pub(super) async fn options(
             port: Some(ports.postgres),
             durable: !in_process,
             log: Some(folder.logs().join("postgres.log")),
+            settings: Vec::new(),
         }),
     };
     Ok(StackOptions {

@@ -40,6 +40,8 @@ pub struct PostgresOptions {
     pub durable: bool,
     /// Where the server's log goes; `None`: into the throw-away folder, or beside the data.
     pub log: Option<PathBuf>,
+    /// Settings beside those that are always made: name, value.
+    pub settings: Vec<(&'static str, &'static str)>,
 }
 
 /// A running server; it is stopped when this is dropped.
@@ -49,6 +51,7 @@ pub struct Postgres {
     port: u16,
     durable: bool,
     log: PathBuf,
+    settings: Vec<(&'static str, &'static str)>,
     process: Mutex<Option<ChildProcess>>,
     template: OnceCell<Database>,
     _scratch: Option<ScratchDir>,
@@ -70,6 +73,7 @@ impl Postgres {
             port,
             durable: options.durable,
             log: options.log.unwrap_or_else(|| home.join("postgres.log")),
+            settings: options.settings,
             process: Mutex::new(None),
             template: OnceCell::new(),
             _scratch: scratch,
@@ -192,7 +196,8 @@ impl Postgres {
         }
         let mut command = self.cluster.command("postgres");
         command.arg("-D").arg(self.cluster.data_dir());
-        for (name, value) in settings {
+        let more = self.settings.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        for (name, value) in settings.into_iter().chain(more) {
             command.arg("-c").arg(format!("{name}={value}"));
         }
         command

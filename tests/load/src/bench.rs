@@ -12,6 +12,7 @@ use sqlx::PgPool;
 
 use crate::baseline::Baseline;
 use crate::commands::Commands;
+use crate::hot_statements::HotStatements;
 use crate::outcome::Percentiles;
 use crate::pipeline::Pipeline;
 use crate::report::machine;
@@ -45,6 +46,10 @@ pub struct Options {
     /// How many changes of points are published and handled; a tenth as many events of members
     #[arg(long, value_parser = value_parser!(u32).range(1_000..=10_000_000))]
     events: Option<u32>,
+
+    /// Also tell which statements take Postgres's time in each case, as pg_stat_statements has it
+    #[arg(long)]
+    statements: bool,
 }
 
 /// What can be measured by itself.
@@ -96,20 +101,25 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     let on_books = [Case::Points, Case::OneAccount, Case::Join, Case::Reads, Case::Pipeline, Case::Processes];
     if on_books.into_iter().any(|case| options.wants(case)) {
         progress::say("the stack starts");
-        let stack = durable_stack(Vec::new()).await?;
-        measure_on_books(options, &stack, &mut table).await?;
+        let stack = durable_stack(Vec::new(), options.statements).await?;
+        let statements = HotStatements::of(&stack, options.statements).await?;
+        measure_on_books(options, &stack, &statements, &mut table).await?;
         stack.stop().await;
     }
     if options.wants(Case::Withdrawals) {
         progress::say("a stack with a slow point starts");
-        let stack = durable_stack(withdrawals::settings()).await?;
+        let stack = durable_stack(withdrawals::settings(), options.statements).await?;
+        let statements = HotStatements::of(&stack, options.statements).await?;
         table.rows.extend(withdrawals::drill(&stack, options.drill()).await?);
+        statements.leave("withdrawals").await?;
         stack.stop().await;
     }
     if options.wants(Case::Events) {
         progress::say("a stack for events starts");
-        let stack = durable_stack(Vec::new()).await?;
+        let stack = durable_stack(Vec::new(), options.statements).await?;
+        let statements = HotStatements::of(&stack, options.statements).await?;
         table.rows.extend(events::measure(&stack, options.events()).await?);
+        statements.leave("events").await?;
         stack.stop().await;
     }
     progress::say("done");
@@ -136,7 +146,12 @@ pub async fn stop_services(stack: &Stack) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn measure_on_books(options: &Options, stack: &Stack, table: &mut Table) -> anyhow::Result<()> {
+async fn measure_on_books(
+    options: &Options,
+    stack: &Stack,
+    statements: &HotStatements,
+    table: &mut Table,
+) -> anyhow::Result<()> {
     let (members, each) = (options.members(), options.each());
     let services = || stack.services.all().iter();
     let idle =
@@ -159,19 +174,24 @@ async fn measure_on_books(options: &Options, stack: &Stack, table: &mut Table) -
     let commands = Commands::new(stack, &pool, &vegeta, &baseline, members, each);
     let mut most = 2.0 * STEADY;
     if options.wants(Case::Points) {
+        statements.forget().await?;
         let (row, curve) = commands.points().await?;
+        statements.leave("points").await?;
         most = row.per_second();
         table.rows.push(row);
         table.curve = curve;
     }
     if options.wants(Case::OneAccount) {
         table.rows.push(commands.one_account().await?);
+        statements.leave("one-account").await?;
     }
     if options.wants(Case::Join) {
         table.rows.push(commands.join().await?);
+        statements.leave("join").await?;
     }
     if options.wants(Case::Reads) {
         table.rows.extend(reads::measure(stack, &baseline, members, each).await?);
+        statements.leave("reads").await?;
     }
     if options.wants(Case::Pipeline) {
         let pipeline = Pipeline::new(&stack.services);
@@ -181,6 +201,7 @@ async fn measure_on_books(options: &Options, stack: &Stack, table: &mut Table) -
             let (changed, load) = pipeline.earn_while(members - 1, load).await?;
             let row = Row::new("PATCH answered → on my page", load.rate()).failures_of(&load);
             table.rows.push(row.latency(rate, Percentiles::from(&changed.at_mypage)));
+            statements.leave(&format!("pipeline-{rate:.0}")).await?;
         }
     }
     if options.wants(Case::Processes) {

@@ -14,6 +14,7 @@ use sqlx::PgPool;
 
 use crate::books;
 use crate::counter::counter;
+use crate::hot_statements::HotStatements;
 use crate::pipeline::{Latencies, latencies, micros};
 use crate::process;
 
@@ -51,7 +52,12 @@ pub struct Meanwhile {
 }
 
 /// Makes accounts whose points will soon be due, and waits until they have expired.
-pub async fn expire(stack: &Stack, accounts: u32, lots_each: u32) -> anyhow::Result<Expired> {
+pub async fn expire(
+    stack: &Stack,
+    accounts: u32,
+    lots_each: u32,
+    statements: &HotStatements,
+) -> anyhow::Result<Expired> {
     let pool = PgPool::connect(&stack.database.admin_url()).await?;
     books::write(&pool, i64::from(accounts + TILLS * CUSTOMERS_EACH), lots_each).await?;
     let point = stack.service("point");
@@ -67,8 +73,11 @@ pub async fn expire(stack: &Stack, accounts: u32, lots_each: u32) -> anyhow::Res
     // Else autovacuum would be at it meanwhile.
     sqlx::raw_sql("VACUUM ANALYZE point.lot").execute(&pool).await?;
     sqlx::raw_sql("CHECKPOINT").execute(&pool).await?;
+    statements.forget().await?;
     let before = measure_while(stack, accounts, expired(point, 1)).await?;
+    statements.leave("before").await?;
     let during = measure_while(stack, accounts, expired(point, u64::from(accounts))).await?;
+    statements.leave("expiry").await?;
     Ok(Expired { lots: accounts * lots_each, accounts, before, during })
 }
 

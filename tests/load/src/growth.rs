@@ -38,7 +38,7 @@ pub async fn run(sizes: &[u32], entries_each: u32, each: Duration) -> anyhow::Re
     fs::create_dir_all(&folder)?;
     let mut columns = Vec::with_capacity(sizes.len());
     for accounts in sizes {
-        let stack = durable_stack(Vec::new()).await?;
+        let stack = durable_stack(Vec::new(), false).await?;
         let measured = measure(&stack, *accounts, entries_each, each).await?;
         stack.stop().await;
         let plans = REQUESTS.iter().zip(&measured);

@@ -10,6 +10,7 @@ mod counter;
 mod events;
 mod expiry;
 mod growth;
+mod hot_statements;
 mod kafka_tool;
 mod oha;
 mod outcome;
@@ -31,6 +32,7 @@ use clap::{Parser, Subcommand, value_parser};
 use local_stack::postgres::PostgresOptions;
 use local_stack::stack::{PostgresSource, Stack, StackOptions};
 
+use crate::hot_statements::HotStatements;
 use crate::report::Report;
 
 /// Measures the mileage system on this machine: without a command, all cases beside their baselines, in about ten minutes.
@@ -54,6 +56,9 @@ enum ByItself {
         /// How many lots of each are due
         #[arg(long, default_value_t = 4, value_parser = value_parser!(u32).range(1..=100))]
         lots_each: u32,
+        /// Also tell which statements take Postgres's time, as pg_stat_statements has it
+        #[arg(long)]
+        statements: bool,
     },
     /// What each statement of a request takes, and its plan, with small books and with large ones
     Growth {
@@ -92,7 +97,9 @@ async fn main() -> anyhow::Result<()> {
     let Arguments { options, by_itself } = Arguments::parse();
     match by_itself {
         None => bench::run(&options).await,
-        Some(ByItself::Expiry { accounts, lots_each }) => expire(accounts, lots_each).await,
+        Some(ByItself::Expiry { accounts, lots_each, statements }) => {
+            expire(accounts, lots_each, statements).await
+        }
         Some(ByItself::Growth { accounts, entries_each, seconds }) => {
             growth::run(&accounts, entries_each, Duration::from_secs(seconds.into())).await
         }
@@ -101,15 +108,17 @@ async fn main() -> anyhow::Result<()> {
     }
 }
 
-/// Starts the services on a Postgres that keeps what it commits.
-async fn durable_stack(env: Vec<(String, String, String)>) -> anyhow::Result<Stack> {
-    let postgres = PostgresSource::Own(PostgresOptions { durable: true, ..PostgresOptions::default() });
+/// Starts the services on a Postgres that keeps what it commits, and may count what its statements take.
+async fn durable_stack(env: Vec<(String, String, String)>, counted: bool) -> anyhow::Result<Stack> {
+    let settings = if counted { vec![hot_statements::SETTING] } else { Vec::new() };
+    let options = PostgresOptions { durable: true, settings, ..PostgresOptions::default() };
+    let postgres = PostgresSource::Own(options);
     Stack::start(StackOptions { postgres, env, ..StackOptions::default() }).await
 }
 
 async fn sms(messages: u32, latency_ms: u32) -> anyhow::Result<()> {
     let latency = ("message".to_owned(), "SMS_LATENCY_MS".to_owned(), latency_ms.to_string());
-    let stack = durable_stack(vec![latency]).await?;
+    let stack = durable_stack(vec![latency], false).await?;
     let worked_off = backlog::work_off(&stack, messages).await?;
     stack.stop().await;
     let mut report = Report::default();
@@ -118,9 +127,10 @@ async fn sms(messages: u32, latency_ms: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn expire(accounts: u32, lots_each: u32) -> anyhow::Result<()> {
-    let stack = durable_stack(Vec::new()).await?;
-    let expired = expiry::expire(&stack, accounts, lots_each).await?;
+async fn expire(accounts: u32, lots_each: u32, counted: bool) -> anyhow::Result<()> {
+    let stack = durable_stack(Vec::new(), counted).await?;
+    let statements = HotStatements::of(&stack, counted).await?;
+    let expired = expiry::expire(&stack, accounts, lots_each, &statements).await?;
     stack.stop().await;
     let mut report = Report::default();
     report.expiry(&expired);
@@ -129,7 +139,7 @@ async fn expire(accounts: u32, lots_each: u32) -> anyhow::Result<()> {
 }
 
 async fn reconcile(accounts: u32, entries_each: u32) -> anyhow::Result<()> {
-    let stack = durable_stack(Vec::new()).await?;
+    let stack = durable_stack(Vec::new(), false).await?;
     let reconciled = reconcile::reconcile(&stack, accounts, entries_each).await?;
     stack.stop().await;
     let mut report = Report::default();
