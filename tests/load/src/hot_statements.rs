@@ -5,7 +5,7 @@ use std::fs;
 
 use local_stack::project;
 use local_stack::stack::Stack;
-use sqlx::{PgPool, Row};
+use sqlx::{Connection, PgConnection, Row};
 
 use crate::progress;
 
@@ -18,31 +18,36 @@ const WIDTH: usize = 110;
 
 /// Which statements of the services take the most time, where that is wanted.
 pub struct HotStatements {
-    pool: Option<PgPool>,
+    /// Connected to only when asked: no database can be copied that somebody is connected to.
+    database_url: Option<String>,
 }
 
 impl HotStatements {
     /// Counts from now on if that is wanted, on a stack whose Postgres has the [`SETTING`] then.
     pub async fn of(stack: &Stack, wanted: bool) -> anyhow::Result<Self> {
-        if !wanted {
-            return Ok(Self { pool: None });
+        let counting = Self { database_url: wanted.then(|| stack.database.admin_url()) };
+        if let Some(mut connection) = counting.connect().await? {
+            sqlx::raw_sql("CREATE EXTENSION pg_stat_statements").execute(&mut connection).await?;
         }
-        let pool = PgPool::connect(&stack.database.admin_url()).await?;
-        sqlx::raw_sql("CREATE EXTENSION pg_stat_statements").execute(&pool).await?;
-        Ok(Self { pool: Some(pool) })
+        Ok(counting)
     }
 
     /// Forgets what was counted.
     pub async fn forget(&self) -> anyhow::Result<()> {
-        if let Some(pool) = &self.pool {
-            sqlx::raw_sql("SELECT pg_stat_statements_reset()").execute(pool).await?;
+        if let Some(mut connection) = self.connect().await? {
+            sqlx::raw_sql("SELECT pg_stat_statements_reset()").execute(&mut connection).await?;
         }
         Ok(())
     }
 
+    async fn connect(&self) -> sqlx::Result<Option<PgConnection>> {
+        let Some(url) = &self.database_url else { return Ok(None) };
+        PgConnection::connect(url).await.map(Some)
+    }
+
     /// Leaves what was counted during a case in `bench/` in cargo's target folder, and forgets it.
     pub async fn leave(&self, case: &str) -> anyhow::Result<()> {
-        let Some(pool) = &self.pool else { return Ok(()) };
+        let Some(mut connection) = self.connect().await? else { return Ok(()) };
         let counted = sqlx::query(
             "SELECT calls, total_exec_time, mean_exec_time, rows, wal_bytes::bigint, query FROM pg_stat_statements
              WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -52,7 +57,7 @@ impl HotStatements {
         let mut table = String::from(
             "| total ms | calls | mean ms | rows | WAL KiB | statement |\n|---|---|---|---|---|---|\n",
         );
-        for row in counted.bind(FIRST).fetch_all(pool).await? {
+        for row in counted.bind(FIRST).fetch_all(&mut connection).await? {
             let (calls, total, mean): (i64, f64, f64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
             let (rows, wal, query): (i64, i64, String) = (row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
             let words: Vec<&str> = query.split_whitespace().collect();
