@@ -261,7 +261,7 @@ impl Account {
 
     fn debit(&mut self, entry_type: EntryType, amount: Points) -> Result<Booking, ChangeRefused> {
         let remaining = self.balance;
-        let changes = self.lots.burn(amount, None);
+        let changes = self.lots.burn(amount, &[]);
         let changes = changes.ok_or(ChangeRefused::InsufficientPoints { asked: amount, remaining })?;
         Ok(self.book(entry_type, None, changes, Vec::new()))
     }

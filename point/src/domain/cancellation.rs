@@ -18,7 +18,9 @@ pub struct Original {
     pub amount: Points,
     /// How many of them were cancelled before.
     pub cancelled: Points,
-    /// The lots that it made or burnt, in that order.
+    /// Of an earning: how many of them were not used before they expired.
+    pub expired: Points,
+    /// The lots that it burnt, in that order; of an earning the one that it made, and those that replace it.
     pub shares: Vec<Share>,
 }
 
@@ -56,12 +58,15 @@ pub enum CancelRefused {
     /// All of it was cancelled before.
     #[error("the transaction is cancelled already")]
     AlreadyCancelled,
-    /// More than what is not yet cancelled.
-    #[error("only {rest} points of it are not cancelled yet")]
+    /// More than what is left of it.
+    #[error("only {rest} points of it can still be cancelled")]
     ExceedsRest {
-        /// What is not yet cancelled.
+        /// What is neither cancelled nor expired.
         rest: Points,
     },
+    /// Nothing of the earning was used before it expired: there is nothing to take back.
+    #[error("the earned points have expired")]
+    PointsExpired,
     /// The points of the earning were spent.
     #[error("{shortfall} of the earned points were spent")]
     PointsSpent {
@@ -94,10 +99,16 @@ impl Account {
             EntryType::Use => (EntryType::UseCancel, false),
             other => return Err(CancelRefused::NotCancellable(other)),
         };
-        let rest = original.amount.checked_sub(original.cancelled).unwrap_or(Points::ZERO);
+        let left = original.amount.checked_sub(original.cancelled).unwrap_or(Points::ZERO);
+        let rest = left.checked_sub(original.expired).unwrap_or(Points::ZERO);
         let amount = amount.unwrap_or(rest);
         if rest == Points::ZERO {
-            return Err(CancelRefused::AlreadyCancelled);
+            let is_cancelled = original.cancelled > Points::ZERO;
+            return Err(if is_cancelled {
+                CancelRefused::AlreadyCancelled
+            } else {
+                CancelRefused::PointsExpired
+            });
         }
         if amount > rest {
             return Err(CancelRefused::ExceedsRest { rest });
@@ -111,24 +122,24 @@ impl Account {
         Ok(self.book(entry_type, Some(original.transaction_id), lot_changes, new_lots))
     }
 
-    /// Takes the points of an earning out of its lot again.
+    /// Takes the points of an earning out of its lots again.
     fn take_back(
         &mut self,
         original: &Original,
         amount: Points,
         policy: SpentPolicy,
     ) -> Result<Vec<LotChange>, CancelRefused> {
-        let own = original.shares.first().map(|share| share.lot_id);
-        let available = match (own, policy) {
-            (Some(own), SpentPolicy::Refuse) => self.lots.get(own).map_or(0, |lot| lot.remaining.get()),
+        let own: Vec<LotId> = original.shares.iter().map(|share| share.lot_id).collect();
+        let available = match policy {
+            SpentPolicy::Refuse if !own.is_empty() => self.lots.total_of(&own),
             // An earning from before there were lots names none: its points are in the lot that was made of all.
-            (None, _) | (_, SpentPolicy::TakeFromOthers) => self.lots.total(),
+            SpentPolicy::Refuse | SpentPolicy::TakeFromOthers => self.lots.total(),
         };
         let shortfall = amount.get() - available;
         if shortfall > 0 {
             return Err(CancelRefused::PointsSpent { shortfall });
         }
-        self.lots.burn(amount, own).ok_or(CancelRefused::PointsSpent { shortfall })
+        self.lots.burn(amount, &own).ok_or(CancelRefused::PointsSpent { shortfall })
     }
 
     /// Gives the points of a use back to the lots that paid it, the last one first: what would have been burnt last
@@ -212,6 +223,7 @@ mod tests {
             entry_type: booking.entry_type,
             amount: points(booking.amount.abs()),
             cancelled: Points::ZERO,
+            expired: Points::ZERO,
             shares: burnt.map(share).collect(),
         }
     }
@@ -219,7 +231,8 @@ mod tests {
     fn earning(lot_id: LotId) -> Original {
         let (amount, returned) = (points(100), Points::ZERO);
         let shares = vec![Share { lot_id, amount, returned, expires_at: at(lot_id) }];
-        Original { transaction_id: 1, entry_type: EntryType::Earn, amount, cancelled: returned, shares }
+        let (entry_type, cancelled, expired) = (EntryType::Earn, Points::ZERO, Points::ZERO);
+        Original { transaction_id: 1, entry_type, amount, cancelled, expired, shares }
     }
 
     fn used(account: &mut Account, amount: i64) -> Original {

@@ -54,14 +54,21 @@ impl Lots {
         self.0.iter().map(|lot| lot.remaining.get()).sum()
     }
 
-    /// Takes points, from this lot first and then from those that expire soonest. `None`, and nothing taken, when
+    /// How many points some of them have together.
+    #[must_use]
+    pub fn total_of(&self, lots: &[LotId]) -> i64 {
+        let of_these = self.0.iter().filter(|lot| lots.contains(&lot.lot_id));
+        of_these.map(|lot| lot.remaining.get()).sum()
+    }
+
+    /// Takes points, from these lots first and then from those that expire soonest. `None`, and nothing taken, when
     /// there are not so many.
-    pub fn burn(&mut self, amount: Points, first: Option<LotId>) -> Option<Vec<LotChange>> {
+    pub fn burn(&mut self, amount: Points, first: &[LotId]) -> Option<Vec<LotChange>> {
         if self.total() < amount.get() {
             return None;
         }
         let mut order: Vec<Lot> = self.0.clone();
-        order.sort_by_key(|lot| Some(lot.lot_id) != first);
+        order.sort_by_key(|lot| !first.contains(&lot.lot_id));
         let mut missing = amount.get();
         let mut changes = Vec::new();
         for lot in order {

@@ -144,6 +144,7 @@ impl Books {
             entry_type: booking.entry_type,
             amount: points(booking.amount.abs()),
             cancelled: Points::ZERO,
+            expired: Points::ZERO,
             shares: made.chain(burnt).map(share).collect(),
         });
     }

@@ -91,6 +91,7 @@ fn cancel_refused(account: &Account, reason: CancelRefused) -> Problem {
             Problem::invalid_request(vec![FieldError::new("/amount", format!("{reason}"))])
                 .with_member("cancellablePoint", rest.get())
         }
+        CancelRefused::PointsExpired => Problem::unprocessable("points-expired", format!("{reason}.")),
         CancelRefused::PointsSpent { shortfall } => {
             Problem::unprocessable("points-spent", format!("{reason}.")).with_member("shortfall", shortfall)
         }
@@ -126,6 +127,7 @@ pub(super) fn of_cancelling() -> Vec<Problem> {
     let refused = [
         CancelRefused::NotCancellable(EntryType::Signup),
         CancelRefused::AlreadyCancelled,
+        CancelRefused::PointsExpired,
         CancelRefused::PointsSpent { shortfall: 1 },
     ];
     let refused = refused.into_iter().map(|reason| cancel_refused(&example(), reason));

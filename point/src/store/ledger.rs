@@ -204,11 +204,12 @@ pub async fn booked_in_tx(tx: &mut PgConnection, receipts: &[Receipt]) -> sqlx::
     booked.into_iter().map(|row| receipt(row.membership_id, &row.entry_type, row.reference)).collect()
 }
 
-/// A transaction of an account, as it may be cancelled, or `None` if the account has no such one.
+/// A transaction of an account, as it may be cancelled at a time, or `None` if the account has no such one.
 pub async fn original_in_tx(
     tx: &mut PgConnection,
     membership_id: MembershipId,
     transaction_id: TransactionId,
+    now: DateTime<Utc>,
 ) -> sqlx::Result<Option<Original>> {
     let Some(entry) = sqlx::query!(
         r#"SELECT type AS entry_type, abs(amount) AS "amount!",
@@ -222,6 +223,23 @@ pub async fn original_in_tx(
     else {
         return Ok(None);
     };
+    let entry_type: EntryType = decoded(entry.entry_type.parse())?;
+    let (shares, expired) = match entry_type {
+        EntryType::Earn => earned_in_tx(tx, membership_id, transaction_id, now).await?,
+        _ => (used_in_tx(tx, transaction_id).await?, 0),
+    };
+    Ok(Some(Original {
+        transaction_id,
+        entry_type,
+        amount: decoded(Points::try_from(entry.amount))?,
+        cancelled: decoded(Points::try_from(entry.cancelled))?,
+        expired: decoded(Points::try_from(expired))?,
+        shares,
+    }))
+}
+
+/// The lots that a use has burnt, in that order.
+async fn used_in_tx(tx: &mut PgConnection, transaction_id: TransactionId) -> sqlx::Result<Vec<Share>> {
     let shares = sqlx::query!(
         r#"SELECT lot_id, abs(moved.amount) AS "amount!", expires_at,
                   (SELECT coalesce(sum(back.amount), 0)::bigint
@@ -236,17 +254,39 @@ pub async fn original_in_tx(
     )
     .fetch_all(tx)
     .await?;
-    let share = |row: (i64, i64, i64, DateTime<Utc>)| {
-        let (lot_id, amount, returned, expires_at) = row;
-        let (amount, returned) = (decoded(Points::try_from(amount))?, decoded(Points::try_from(returned))?);
-        Ok(Share { lot_id, amount, returned, expires_at })
-    };
-    let shares = shares.into_iter().map(|row| share((row.lot_id, row.amount, row.returned, row.expires_at)));
-    Ok(Some(Original {
+    shares.into_iter().map(|row| share(row.lot_id, row.amount, row.returned, row.expires_at)).collect()
+}
+
+/// The lot that an earning made and those that replace it, and how many of their points have expired or do so now.
+async fn earned_in_tx(
+    tx: &mut PgConnection,
+    membership_id: MembershipId,
+    transaction_id: TransactionId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<(Vec<Share>, i64)> {
+    let lots = sqlx::query!(
+        r#"WITH RECURSIVE own AS (
+             SELECT lot_id FROM lot_movement WHERE entry_id = $1
+             UNION ALL
+             SELECT lot.lot_id FROM own JOIN lot ON lot.replaces = own.lot_id)
+           SELECT lot_id AS "lot_id!", amount, expires_at,
+                  CASE WHEN expires_at > $3 THEN 0 ELSE remaining - (
+                    SELECT coalesce(sum(moved.amount), 0)::bigint
+                    FROM ledger_entry e JOIN lot_movement moved ON moved.entry_id = e.entry_id AND moved.lot_id = lot.lot_id
+                    WHERE e.membership_id = $2 AND e.entry_id > $1 AND e.type = 'EXPIRE') END AS "expired!"
+           FROM own JOIN lot USING (lot_id) ORDER BY expires_at, lot_id"#,
         transaction_id,
-        entry_type: decoded(entry.entry_type.parse())?,
-        amount: decoded(Points::try_from(entry.amount))?,
-        cancelled: decoded(Points::try_from(entry.cancelled))?,
-        shares: shares.collect::<sqlx::Result<_>>()?,
-    }))
+        membership_id.0,
+        now,
+    )
+    .fetch_all(tx)
+    .await?;
+    let expired = lots.iter().map(|lot| lot.expired).sum();
+    let shares = lots.into_iter().map(|lot| share(lot.lot_id, lot.amount, 0, lot.expires_at));
+    Ok((shares.collect::<sqlx::Result<_>>()?, expired))
+}
+
+fn share(lot_id: LotId, amount: i64, returned: i64, expires_at: DateTime<Utc>) -> sqlx::Result<Share> {
+    let (amount, returned) = (decoded(Points::try_from(amount))?, decoded(Points::try_from(returned))?);
+    Ok(Share { lot_id, amount, returned, expires_at })
 }

@@ -3,10 +3,12 @@
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use point::domain::SpentPolicy;
+use point::usecase::expire_points::{BEGINNING, expire_batch};
 use point::usecase::transact::Terms;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
+use shared_events::delivery::Wake;
 use shared_events::event::MemberStatus::{Normal, Ready};
 
 use crate::support::{Membership, Service, TERMS, now};
@@ -40,15 +42,21 @@ async fn a_use_is_given_back_in_parts_to_the_lots_that_paid_it() {
     service.assert_books_are_right().await;
 }
 
+fn later() -> DateTime<Utc> {
+    "2026-06-01T00:00:00Z".parse().expect("a time")
+}
+
+/// Has member 1 earn 100 points that expire later.
+async fn earn_until_later(service: &Service, reference: &str) -> i64 {
+    let mut earning = transaction("EARN", 100, reference);
+    earning["expiresAt"] = json!(later());
+    service.transact(1, &earning).await
+}
+
 #[tokio::test]
 async fn what_has_expired_meanwhile_comes_back_for_30_days() {
-    fn later() -> DateTime<Utc> {
-        "2026-06-01T00:00:00Z".parse().expect("a time")
-    }
     let service = Service::with_normal_member(Membership::of(1)).await;
-    let mut earning = transaction("EARN", 100, "R-1");
-    earning["expiresAt"] = json!(later());
-    service.transact(1, &earning).await;
+    earn_until_later(&service, "R-1").await;
     let id = service.transact(1, &transaction("USE", 100, "R-2")).await;
 
     let answer = service.at(later).cancel(1, id, Some(60)).await;
@@ -58,6 +66,48 @@ async fn what_has_expired_meanwhile_comes_back_for_30_days() {
     // The rest is still the rest, although it is in another lot.
     assert_eq!(service.at(later).cancel(1, id, None).await.number("amount"), 40);
     assert_eq!(service.at(later).cancel(1, id, None).await.problem().0, 409);
+    service.assert_books_are_right().await;
+}
+
+#[tokio::test]
+async fn what_has_expired_of_an_earning_is_not_taken_from_other_lots() {
+    let taking_from_others = Terms { spent: SpentPolicy::TakeFromOthers, ..TERMS };
+    for (terms, used, expected) in [
+        (TERMS, 0, Err("points-expired")),
+        (TERMS, 40, Err("points-spent")),
+        (taking_from_others, 0, Err("points-expired")),
+        (taking_from_others, 40, Ok(-40)),
+    ] {
+        for was_booked in [false, true] {
+            let service = Service::with_normal_member(Membership::of(1)).await;
+            let id = earn_until_later(&service, "R-1").await;
+            if used > 0 {
+                service.transact(1, &transaction("USE", used, "R-2")).await;
+            }
+            if was_booked {
+                let expired = expire_batch(&service.pool, &Wake::new(), BEGINNING, 10, later()).await;
+                assert_eq!(expired.expect("a batch").0, 1);
+            }
+            let answer = service.at_on(later, terms).cancel(1, id, None).await;
+            match expected {
+                Ok(amount) => assert_eq!(answer.number("amount"), amount),
+                Err(kind) => assert_eq!(answer.problem(), (422, kind), "{used} used, {terms:?}"),
+            }
+            service.assert_books_are_right().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_earning_is_taken_back_from_the_lot_that_replaces_its_own() {
+    let service = Service::with_normal_member(Membership::of(1)).await;
+    let id = earn_until_later(&service, "R-1").await;
+    let used = service.transact(1, &transaction("USE", 100, "R-2")).await;
+    let service = service.at(later);
+    service.cancel(1, used, None).await;
+    assert_eq!(service.cancel(1, id, None).await.number("amount"), -100);
+    assert_eq!(service.lots(1).await.len(), 1, "that of the points for joining");
+    assert_eq!(service.cancel(1, id, None).await.problem(), (409, "already-cancelled"));
     service.assert_books_are_right().await;
 }
 

@@ -108,12 +108,17 @@ impl Service {
 
     /// The same accounts at another time.
     pub fn at(&self, clock: fn() -> DateTime<Utc>) -> Self {
-        Self::of(self.pool.clone(), self.owner_url.clone(), clock, TERMS, None)
+        self.at_on(clock, TERMS)
+    }
+
+    /// The same accounts at another time, on other terms.
+    pub fn at_on(&self, clock: fn() -> DateTime<Utc>, terms: Terms) -> Self {
+        Self::of(self.pool.clone(), self.owner_url.clone(), clock, terms, None)
     }
 
     /// The same accounts on other terms.
     pub fn on(&self, terms: Terms) -> Self {
-        Self::of(self.pool.clone(), self.owner_url.clone(), now, terms, None)
+        self.at_on(now, terms)
     }
 
     /// A service with the account of a NORMAL member, who has the 1,000 points for joining.

@@ -223,7 +223,7 @@ async fn decide_in_tx(
         Command::Change(change, expires_at) => account.change(change, now, expires_at.unwrap_or(until)),
         Command::Adjust(change) => account.adjust(change, now, until),
         Command::Cancel(transaction_id, amount) => {
-            let original = ledger::original_in_tx(tx, account.membership_id, transaction_id).await?;
+            let original = ledger::original_in_tx(tx, account.membership_id, transaction_id, now).await?;
             let Some(original) = original else { return Ok(Err(TransactError::TransactionNotFound)) };
             let grace_until = terms.validity.of_grace(now);
             let cancelled = account.cancel(&original, amount, now, grace_until, terms.spent);
