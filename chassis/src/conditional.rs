@@ -84,8 +84,12 @@ impl Conditions {
         }
     }
 
-    /// Answers a `GET` with the resource and its tag, or with 304 when `If-None-Match` names it.
+    /// Answers a `GET` with the resource and its tag, with 412 when `If-Match` does not name it, or with 304 when
+    /// `If-None-Match` does.
     pub fn answer(&self, current: &ETag, resource: impl IntoResponse) -> Response {
+        if let Err(failed) = self.require(|| current.clone()) {
+            return Problem::from(failed).into_response();
+        }
         match &self.if_none_match {
             Some(list) if current.is_in(list, true) => current.on(StatusCode::NOT_MODIFIED),
             Some(_) | None => current.on(resource),

@@ -3,6 +3,7 @@
 mod mypages;
 
 use axum::Router;
+use chassis::conditional::PreconditionFailed;
 use chassis::group_read::GroupRead;
 use chassis::openapi::Document;
 use shared_events::MemberId;
@@ -42,7 +43,7 @@ pub fn document() -> Document {
     Document::new(&SERVICE, routes().get_openapi()).problems(
         "get",
         "/mypages/{memberId}",
-        [mypages::page_not_found()],
+        [mypages::page_not_found(), PreconditionFailed.into()],
     )
 }
 

@@ -99,6 +99,7 @@ fn href(base: &BaseUrl, member_id: i64) -> String {
     params(
         ("memberId" = MemberId, Path, description = "Whose page"),
         ("If-None-Match" = Option<String>, Header, description = "ETag of the page that the client has"),
+        ("If-Match" = Option<String>, Header, description = "ETag of the page that the client relies on"),
     ),
     responses(
         (status = 200, description = "The page", content_type = "application/hal+json",

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, header};
+use axum::http::{HeaderName, Request, header};
 use chassis::testing::{Answer, TestDatabase, ask};
 use chrono::{DateTime, Utc};
 use mypage::http::{self, State};
@@ -46,10 +46,10 @@ impl Service {
         self.send("GET", path).await
     }
 
-    /// `GET` with `If-None-Match`.
-    pub async fn get_unless(&self, path: &str, etag: &str) -> Answer {
+    /// `GET` with `If-Match` or `If-None-Match`.
+    pub async fn get_if(&self, path: &str, condition: HeaderName, etag: &str) -> Answer {
         let request = Request::get(path).header(header::HOST, "mypage.test");
-        let request = request.header(header::IF_NONE_MATCH, etag);
+        let request = request.header(condition, etag);
         ask(&self.public, request.body(Body::empty()).expect("a request")).await
     }
 

@@ -1,5 +1,6 @@
 //! The latest transactions on a page, and what expires next.
 
+use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
 use serde_json::{Value, json};
 use shared_events::delivery::Outcome;
 use shared_events::event::MemberStatus::Normal;
@@ -122,8 +123,10 @@ async fn a_page_that_the_client_has_is_not_sent_again() {
     let membership = Membership::of(1);
     let service = with_page(membership).await;
     let tag = service.get("/mypages/1").await.header("etag").expect("a tag").to_owned();
-    let again = service.get_unless("/mypages/1", &tag).await;
+    let again = service.get_if("/mypages/1", IF_NONE_MATCH, &tag).await;
     assert_eq!((again.status.as_u16(), again.header("etag")), (304, Some(tag.as_str())));
+    assert_eq!(service.get_if("/mypages/1", IF_MATCH, &tag).await.status, 200);
     service.deliver(membership.earned_in(7, 1)).await;
-    assert_eq!(service.get_unless("/mypages/1", &tag).await.status, 200);
+    assert_eq!(service.get_if("/mypages/1", IF_NONE_MATCH, &tag).await.status, 200);
+    assert_eq!(service.get_if("/mypages/1", IF_MATCH, &tag).await.problem(), (412, "precondition-failed"));
 }

@@ -12,6 +12,7 @@ mod transactions;
 use axum::Router;
 use axum::routing::put;
 use chassis::RequestContext;
+use chassis::conditional::PreconditionFailed;
 use chassis::group_read::GroupRead;
 use chassis::openapi::Document;
 use chrono::{DateTime, Utc};
@@ -57,7 +58,7 @@ pub fn document() -> Document {
     let cancellation = "/points/{memberId}/transactions/{transactionId}/cancellation";
     let adjustments = "/points/{memberId}/adjustments";
     Document::new(&SERVICE, routes().get_openapi())
-        .problems("get", account, [error::account_not_found()])
+        .problems("get", account, [error::account_not_found(), PreconditionFailed.into()])
         .problems("patch", account, error::of_changing())
         .problems("post", transactions, error::of_transacting())
         .problems("get", transactions, [error::account_not_found()])

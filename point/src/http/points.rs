@@ -65,7 +65,11 @@ pub(super) struct Patch {
     get,
     path = "/points/{memberId}",
     operation_id = "getPoint",
-    params(("memberId" = MemberId, Path, description = "Whose account"), ("If-None-Match" = Option<String>, Header, description = "ETag of the state that the client has")),
+    params(
+        ("memberId" = MemberId, Path, description = "Whose account"),
+        ("If-None-Match" = Option<String>, Header, description = "ETag of the state that the client has"),
+        ("If-Match" = Option<String>, Header, description = "ETag of the state that the client relies on"),
+    ),
     responses(
         (status = 200, description = "The balance", content_type = "application/hal+json",
          body = Balance, headers(("ETag" = String, description = "Names this state of the account"))),

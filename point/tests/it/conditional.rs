@@ -10,7 +10,11 @@ use shared_events::event::MemberStatus::Abnormal;
 use crate::support::{Membership, Service, request};
 
 async fn get(service: &Service, if_none_match: &str) -> Answer {
-    let request = request("GET", "/points/1", None).header("if-none-match", if_none_match);
+    get_if(service, "if-none-match", if_none_match).await
+}
+
+async fn get_if(service: &Service, condition: &str, tags: &str) -> Answer {
+    let request = request("GET", "/points/1", None).header(condition, tags);
     service.send(request.body(Body::empty()).expect("a request")).await
 }
 
@@ -35,6 +39,17 @@ async fn a_balance_that_the_client_has_is_not_sent_again() {
     service.change(1, 5).await;
     let changed = get(&service, &tag).await;
     assert_eq!((changed.status.as_u16(), changed.number("remainPoint")), (200, 1_005));
+}
+
+#[tokio::test]
+async fn a_balance_is_sent_in_the_named_state_alone() {
+    let service = Service::with_normal_member(Membership::of(1)).await;
+    let tag = etag(&service).await;
+    for list in [tag.as_str(), "*"] {
+        assert_eq!(get_if(&service, "if-match", list).await.status, 200, "{list}");
+    }
+    service.change(1, 5).await;
+    assert_eq!(get_if(&service, "if-match", &tag).await.problem(), (412, "precondition-failed"));
 }
 
 #[tokio::test]
