@@ -11,7 +11,12 @@ use shared_events::{Envelope, Event, MemberId};
 use sqlx::PgConnection;
 
 use crate::domain::{Half, MemberHalf, PageChanges, Shown};
-use crate::store::{pages, transactions};
+use crate::store::pages::{self, FormerPoints};
+use crate::store::transactions;
+
+/// What is beyond the latest transactions of an account is taken off its page whenever it comes to a version that is a
+/// multiple of this: to look for it costs more than to keep a few.
+const PRUNE_EVERY: i64 = 10;
 
 /// My page's policies.
 #[derive(Clone, Copy, Debug)]
@@ -36,38 +41,48 @@ impl EventHandler for Policies {
         let points = put_points_in_tx(tx, &changes).await?;
         let outcome = |half| {
             let (former, version) = match half {
-                Some(Half::Member(member_id, version)) => (members.get(&member_id), version),
-                Some(Half::Point(member_id, version)) => (points.get(&member_id), version),
+                Some(Half::Member(member_id, version)) => (members.get(&member_id).copied(), version),
+                Some(Half::Point(member_id, version)) => {
+                    (points.get(&member_id).map(|former| former.version), version)
+                }
                 None => return Outcome::Ignored,
             };
-            if former.is_none_or(|former| *former < version) { Outcome::Applied } else { Outcome::Stale }
+            if former.is_none_or(|former| former < version) { Outcome::Applied } else { Outcome::Stale }
         };
         Ok(halves.into_iter().map(outcome).collect())
     }
 }
 
-/// Puts point halves on the pages, with the transactions that these do not know yet. Returns the versions before it.
+/// Puts point halves on the pages, with the transactions that these do not know yet. Returns what was there before.
 async fn put_points_in_tx(
     tx: &mut PgConnection,
     changes: &PageChanges,
-) -> sqlx::Result<HashMap<MemberId, i64>> {
+) -> sqlx::Result<HashMap<MemberId, FormerPoints>> {
     let halves = changes.points();
     let former = pages::put_points_in_tx(tx, &halves).await?;
-    let is_newer =
-        |member_id: &MemberId, version: i64| former.get(member_id).is_none_or(|former| *former < version);
-    let closed =
-        halves.iter().filter(|(member_id, half)| half.is_closed && is_newer(member_id, half.version));
-    let closed: Vec<MemberId> = closed.map(|(member_id, _)| *member_id).collect();
+    let (mut new, mut to_prune, mut closed) = (Vec::new(), Vec::new(), Vec::new());
+    for (member_id, half) in halves {
+        let known = former.get(&member_id);
+        let is_new = |version: i64| known.is_none_or(|known| known.version < version);
+        if half.is_closed && is_new(half.version) {
+            closed.push(member_id);
+        }
+        let own: Vec<_> = half.transactions.iter().filter(|(version, _)| is_new(*version)).collect();
+        let former_membership = known.and_then(|known| known.membership_id);
+        let is_former_left = former_membership.is_some_and(|former| former != half.membership_id);
+        if is_former_left && !own.is_empty() || own.iter().any(|(version, _)| version % PRUNE_EVERY == 0) {
+            to_prune.push(member_id);
+        }
+        new.extend(own.iter().map(|(_, transaction)| (member_id, half.membership_id, transaction)));
+    }
     if !closed.is_empty() {
         transactions::clear_in_tx(tx, &closed).await?;
     }
-    let all = halves.iter().flat_map(|(member_id, half)| {
-        half.transactions.iter().map(move |(version, own)| (*member_id, half.membership_id, *version, own))
-    });
-    let new = all.filter(|(member_id, _, version, _)| is_newer(member_id, *version));
-    let new: Vec<_> = new.map(|(member_id, membership_id, _, own)| (member_id, membership_id, own)).collect();
     if !new.is_empty() {
         transactions::add_in_tx(tx, &new).await?;
+    }
+    if !to_prune.is_empty() {
+        transactions::prune_in_tx(tx, &to_prune).await?;
     }
     Ok(former)
 }

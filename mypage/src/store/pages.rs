@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use shared_events::MemberId;
 use shared_events::event::NextExpiration;
+use shared_events::{MemberId, MembershipId};
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
@@ -66,19 +66,28 @@ pub async fn put_members_in_tx(
     rows.into_iter().map(|row| Ok((decoded(row.member_id.try_into())?, row.member_version))).collect()
 }
 
-/// Puts point halves on the pages where they are newer, by ascending memberId. Returns the versions that the pages had
-/// before; none of those that were not there.
+/// The point half that a page had before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FormerPoints {
+    /// The account's version; 0 where point had told nothing yet.
+    pub version: i64,
+    /// Which membership it was of.
+    pub membership_id: Option<MembershipId>,
+}
+
+/// Puts point halves on the pages where they are newer, by ascending memberId. Returns what the pages had before; nothing
+/// of those that were not there.
 pub async fn put_points_in_tx(
     tx: &mut PgConnection,
     halves: &[(MemberId, &PointHalf)],
-) -> sqlx::Result<HashMap<MemberId, i64>> {
+) -> sqlx::Result<HashMap<MemberId, FormerPoints>> {
     if halves.is_empty() {
         return Ok(HashMap::new());
     }
     let expirations: Vec<Option<NextExpiration>> =
         halves.iter().map(|(_, half)| half.next_expiration).collect();
     let rows = sqlx::query!(
-        "WITH former AS (SELECT member_id, point_version FROM page WHERE member_id = ANY ($1)),
+        "WITH former AS (SELECT member_id, point_version, point_membership_id FROM page WHERE member_id = ANY ($1)),
          put AS (
              INSERT INTO page (member_id, point_membership_id, point_version, remain_point, next_expiration_points,
                                next_expires_at)
@@ -88,7 +97,7 @@ pub async fn put_points_in_tx(
                  remain_point = excluded.remain_point, next_expiration_points = excluded.next_expiration_points,
                  next_expires_at = excluded.next_expires_at
              WHERE page.point_version < excluded.point_version)
-         SELECT member_id, point_version FROM former",
+         SELECT member_id, point_version, point_membership_id FROM former",
         &halves.iter().map(|(member_id, _)| member_id.get()).collect::<Vec<_>>(),
         &halves.iter().map(|(_, half)| half.membership_id.0).collect::<Vec<_>>(),
         &halves.iter().map(|(_, half)| half.version).collect::<Vec<_>>(),
@@ -99,7 +108,11 @@ pub async fn put_points_in_tx(
     )
     .fetch_all(tx)
     .await?;
-    rows.into_iter().map(|row| Ok((decoded(row.member_id.try_into())?, row.point_version))).collect()
+    let former = rows.into_iter().map(|row| {
+        let membership_id = row.point_membership_id.map(MembershipId);
+        Ok((decoded(row.member_id.try_into())?, FormerPoints { version: row.point_version, membership_id }))
+    });
+    former.collect()
 }
 
 /// The pages of these members, of those that have one.

@@ -11,8 +11,7 @@ use crate::domain::Transaction;
 /// How many a page shows.
 pub const SHOWN: i64 = 20;
 
-/// Adds transactions of memberships to their pages, and takes off these what is beyond the latest ones or of a former
-/// membership.
+/// Adds transactions of memberships to their pages.
 pub async fn add_in_tx(
     tx: &mut PgConnection,
     transactions: &[(MemberId, MembershipId, &Transaction)],
@@ -35,8 +34,13 @@ pub async fn add_in_tx(
         &transactions.iter().map(|(.., own)| own.reference.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
         &transactions.iter().map(|(.., own)| own.occurred_at).collect::<Vec<_>>(),
     )
-    .execute(&mut *tx)
+    .execute(tx)
     .await?;
+    Ok(())
+}
+
+/// Takes off pages what is beyond the latest transactions or of a former membership.
+pub async fn prune_in_tx(tx: &mut PgConnection, members: &[MemberId]) -> sqlx::Result<()> {
     sqlx::query!(
         "DELETE FROM page_transaction old
          USING page LEFT JOIN LATERAL (
@@ -45,7 +49,7 @@ pub async fn add_in_tx(
                    ORDER BY transaction_id DESC OFFSET $2 LIMIT 1) AS beyond ON true
          WHERE page.member_id = ANY ($1) AND old.member_id = page.member_id
            AND (old.membership_id <> page.point_membership_id OR old.transaction_id <= beyond.transaction_id)",
-        &members,
+        &members.iter().map(|member_id| member_id.get()).collect::<Vec<_>>(),
         SHOWN,
     )
     .execute(tx)
