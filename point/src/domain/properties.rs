@@ -104,7 +104,8 @@ impl Books {
             Step::Pass { seconds } => {
                 self.now += TimeDelta::seconds(*seconds);
                 let expired = self.account.expire(self.now);
-                assert!(self.account.lots.iter().all(|lot| lot.is_valid(self.now)), "nothing due is left");
+                let taken = expired.as_ref().map(|booking| booking.lot_changes.as_slice());
+                self.assert_only_due_lots_went(taken.unwrap_or_default());
                 expired.ok_or(())
             }
         };
@@ -118,10 +119,9 @@ impl Books {
     fn store(&mut self, before: &Account, booking: &Booking) {
         assert_eq!(self.account.version, before.version + 1);
         assert_eq!(booking.balance_after, self.account.balance);
-        if booking.entry_type == EntryType::Use {
-            let burnt: Vec<LotId> = booking.lot_changes.iter().map(|change| change.lot_id).collect();
-            let order: Vec<LotId> = before.lots.iter().map(|lot| lot.lot_id).take(burnt.len()).collect();
-            assert_eq!(burnt, order, "what expires soonest is burnt first");
+        let is_burning = booking.entry_type == EntryType::Adjust && booking.amount < 0;
+        if booking.entry_type == EntryType::Use || is_burning {
+            self.assert_burnt_in_order(&booking.lot_changes);
         }
         let ids: Vec<LotId> = (self.next_lot..).take(booking.new_lots.len()).collect();
         self.next_lot += 10;
@@ -147,6 +147,48 @@ impl Books {
             expired: Points::ZERO,
             shares: made.chain(burnt).map(share).collect(),
         });
+    }
+
+    /// The lots that have points left, in the order in which they are to be burnt: expiry, id, points.
+    fn order(&self) -> Vec<(DateTime<Utc>, LotId, i64)> {
+        let left = self.lots.iter().filter(|(_, (remaining, _))| *remaining > 0);
+        let mut order: Vec<_> =
+            left.map(|(lot_id, (remaining, expires_at))| (*expires_at, *lot_id, *remaining)).collect();
+        order.sort_unstable();
+        order
+    }
+
+    fn assert_burnt_in_order(&self, burnt: &[LotChange]) {
+        let order = self.order();
+        let ids: Vec<LotId> = burnt.iter().map(|change| change.lot_id).collect();
+        let soonest: Vec<LotId> = order.iter().map(|(_, lot_id, _)| *lot_id).take(ids.len()).collect();
+        assert_eq!(ids, soonest, "what expires soonest is burnt first");
+        let (_, emptied) = burnt.split_last().expect("something is burnt");
+        for (change, (_, _, remaining)) in emptied.iter().zip(&order) {
+            assert_eq!(change.amount, -remaining, "a lot is emptied before the next one is touched");
+        }
+    }
+
+    /// Of what was there before, `taken` is all that is due, and the rest is as it was.
+    fn assert_only_due_lots_went(&self, taken: &[LotChange]) {
+        let (due, valid): (Vec<_>, Vec<_>) =
+            self.order().into_iter().partition(|(expires_at, ..)| *expires_at <= self.now);
+        let taken: Vec<_> =
+            taken.iter().map(|change| (change.expires_at, change.lot_id, -change.amount)).collect();
+        assert_eq!(taken, due, "what is due goes, all of it");
+        let left = self.account.lots.iter();
+        let left: Vec<_> = left.map(|lot| (lot.expires_at, lot.lot_id, lot.remaining.get())).collect();
+        assert_eq!(left, valid, "what is still valid stays");
+    }
+
+    /// Cancels some, or all, of what is left of one of the transactions so far.
+    fn cancel(&mut self, which: usize, amount: Option<i64>) {
+        let (before, original, now) = (self.account.clone(), self.transactions[which].clone(), self.now);
+        let amount = amount.map(points);
+        if let Ok(booking) = self.account.cancel(&original, amount, now, now, SpentPolicy::Refuse) {
+            self.store(&before, &booking);
+        }
+        self.check();
     }
 
     fn note_cancelled(&mut self, booking: &Booking, ids: &[LotId]) {
@@ -210,15 +252,60 @@ proptest! {
         books.take(&Step::Use { amount: used });
         let original = books.transactions.len() - 1;
         for part in parts.into_iter().map(Some).chain([None]) {
-            let cancel = books.transactions[original].clone();
-            let (now, amount) = (books.now, part.map(points));
-            let before = books.account.clone();
-            let refuse = SpentPolicy::Refuse;
-            if let Ok(booking) = books.account.cancel(&cancel, amount, now, now, refuse) {
-                books.store(&before, &booking);
-            }
-            books.check();
+            books.cancel(original, part);
         }
         prop_assert_eq!(&books.account.lots, &before);
+    }
+
+    #[test]
+    fn a_use_that_is_cancelled_and_repeated_before_anything_expires_burns_the_same_of_the_same_lots(
+        earned in prop::collection::vec((1..500_i64, 1_000..1_010_i64), 1..8),
+        used_before in 0..100_i64,
+        share in 1..=100_i64,
+        parts in prop::collection::vec(1..200_i64, 0..4),
+    ) {
+        let mut books = Books::new();
+        for (amount, valid_for) in earned {
+            books.take(&Step::Earn { amount, valid_for });
+        }
+        if books.sum > used_before && used_before > 0 {
+            books.take(&Step::Use { amount: used_before });
+        }
+        let again = Step::Use { amount: (books.sum * share / 100).max(1) };
+        books.take(&again);
+        let first = books.transactions.len() - 1;
+        let shares = books.transactions[first].shares.clone();
+        for part in parts.into_iter().map(Some).chain([None]) {
+            books.cancel(first, part);
+        }
+        let cancellations = books.transactions.len();
+        books.take(&again);
+        prop_assert_eq!(books.transactions.len(), cancellations + 1);
+        prop_assert_eq!(&books.transactions[cancellations].shares, &shares);
+    }
+
+    #[test]
+    fn a_lot_is_there_until_a_microsecond_before_it_expires_and_gone_at_that_moment(
+        earned in prop::collection::vec((1..500_i64, 1..20_i64), 1..8),
+        which in any::<prop::sample::Index>(),
+    ) {
+        let mut books = Books::new();
+        for (amount, valid_for) in &earned {
+            books.take(&Step::Earn { amount: *amount, valid_for: *valid_for });
+        }
+        let seconds = which.get(&earned).1;
+        let left = |by: &dyn Fn(i64) -> bool| -> i64 {
+            earned.iter().filter(|(_, valid_for)| by(*valid_for)).map(|(amount, _)| amount).sum()
+        };
+        let moment = books.now + TimeDelta::seconds(seconds);
+        for (now, expected) in [
+            (moment - TimeDelta::microseconds(1), left(&|valid_for| valid_for >= seconds)),
+            (moment, left(&|valid_for| valid_for > seconds)),
+        ] {
+            prop_assert_eq!(books.account.usable(now), expected);
+            books.now = now;
+            books.take(&Step::Pass { seconds: 0 });
+            prop_assert_eq!(books.sum, expected);
+        }
     }
 }

@@ -44,6 +44,8 @@ fn midnight(date: NaiveDate) -> DateTime<Utc> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const VALIDITY: Validity = Validity { months: 60, grace_days: 30 };
@@ -74,5 +76,29 @@ mod tests {
     fn a_grace_lasts_to_the_end_of_its_last_day_in_seoul() {
         assert_eq!(VALIDITY.of_grace(time("2026-11-24T14:59:59Z")), time("2026-12-25T00:00:00+09:00"));
         assert_eq!(VALIDITY.of_grace(time("2026-11-24T15:00:00Z")), time("2026-12-26T00:00:00+09:00"));
+    }
+
+    /// Any moment of two centuries, and moments around the turn of a month in Seoul, which is half of the cases.
+    fn moment() -> impl Strategy<Value = DateTime<Utc>> {
+        let (from, to) = (time("1990-01-01T00:00:00Z").timestamp(), time("2190-01-01T00:00:00Z").timestamp());
+        let turn = (1990..2190_i32, 1..=12_u32, -2..=2_i64).prop_map(|(year, month, seconds)| {
+            let turn = NaiveDate::from_ymd_opt(year, month, 1).unwrap().and_time(NaiveTime::MIN).and_utc();
+            turn - TimeDelta::hours(9) + TimeDelta::seconds(seconds)
+        });
+        prop_oneof![(from..to).prop_map(|seconds| DateTime::from_timestamp(seconds, 0).unwrap()), turn]
+    }
+
+    proptest! {
+        #[test]
+        fn an_earning_expires_when_the_month_after_its_last_one_begins_in_seoul(
+            now in moment(),
+            months in 0..=120_u32,
+        ) {
+            let seoul = FixedOffset::east_opt(9 * 60 * 60).unwrap();
+            let expires_at = Validity { months, ..VALIDITY }.of_earning(now).with_timezone(&seoul);
+            prop_assert_eq!((expires_at.day(), expires_at.time()), (1, NaiveTime::MIN));
+            let month = |time: DateTime<FixedOffset>| 12 * i64::from(time.year()) + i64::from(time.month());
+            prop_assert_eq!(month(expires_at) - month(now.with_timezone(&seoul)), i64::from(months) + 1);
+        }
     }
 }
