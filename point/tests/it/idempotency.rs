@@ -97,6 +97,56 @@ async fn what_was_refused_is_not_remembered() {
 }
 
 #[tokio::test]
+async fn what_failed_is_not_remembered() {
+    let service = service().await;
+    let used = service.transact(1, &json!({ "type": "USE", "amount": 20, "reference": "U-1" })).await;
+    let cancellation = format!("/points/1/transactions/{used}/cancellation");
+    let commands = [
+        ("1", EARN, json!({ "type": "EARN", "amount": 13, "reference": "R-1" }), 201),
+        ("2", PATCH, json!({ "requirePoint": 13 }), 200),
+        ("3", ("POST", cancellation.as_str()), json!({ "amount": 13, "reason": "x" }), 201),
+        ("4", ("POST", "/points/1/adjustments"), json!({ "amount": 13, "reason": "x" }), 201),
+    ];
+    service.as_owner("ALTER TABLE ledger_entry ADD CONSTRAINT unlucky CHECK (amount <> 13)").await;
+    let before = service.snapshot().await;
+    for (key, line, body, _) in &commands {
+        for _ in 0..2 {
+            let failed = send(&service, *line, key, body).await;
+            assert_eq!(failed.problem(), (500, "internal-error"), "{line:?}");
+            assert!(!is_hit(&failed), "{line:?}");
+        }
+    }
+    assert_eq!(service.snapshot().await, before);
+
+    service.as_owner("ALTER TABLE ledger_entry DROP CONSTRAINT unlucky").await;
+    for (key, line, body, status) in &commands {
+        let done = send(&service, *line, key, body).await;
+        assert!(done.status == *status && !is_hit(&done), "{line:?}: {done:?}");
+        assert!(is_hit(&send(&service, *line, key, body).await), "{line:?}");
+    }
+    assert_eq!(service.get("/points/1").await.number("remainPoint"), 980 + 4 * 13);
+    service.assert_books_are_right().await;
+}
+
+#[tokio::test]
+async fn what_failed_at_the_commit_is_not_remembered() {
+    let service = service().await;
+    let fails = "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
+                     'BEGIN RAISE EXCEPTION ''the commit fails''; END';
+                 CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON ledger_entry DEFERRABLE INITIALLY DEFERRED
+                     FOR EACH ROW EXECUTE FUNCTION fail()";
+    sqlx::raw_sql(fails).execute(&mut service.owner().await).await.expect("the trigger");
+    let body = json!({ "requirePoint": 7 });
+    assert_eq!(send(&service, PATCH, "k", &body).await.problem(), (500, "internal-error"));
+
+    service.as_owner("DROP TRIGGER fail ON ledger_entry").await;
+    let done = send(&service, PATCH, "k", &body).await;
+    assert!(done.status == 200 && !is_hit(&done), "{done:?}");
+    assert_eq!(done.number("remainPoint"), 1_007);
+    service.assert_books_are_right().await;
+}
+
+#[tokio::test]
 async fn a_dry_run_neither_takes_nor_leaves_a_key() {
     let service = service().await;
     let dry = ("POST", "/points/1/transactions?dryRun=true");
