@@ -64,6 +64,11 @@ impl Service {
         Self::of(database.pool(16), database.owner_url(), now, TERMS, forfeit_delay)
     }
 
+    /// On a database that was migrated before.
+    pub fn on_database(database: &TestDatabase) -> Self {
+        Self::of(database.pool(16), database.owner_url(), now, TERMS, None)
+    }
+
     /// Ages what is remembered of commands by a day.
     pub async fn a_day_goes_by_for_keys(&self) {
         self.as_owner("UPDATE idempotency_key SET created_at = created_at - interval '24 hours'").await;
