@@ -70,16 +70,14 @@ async fn a_balance_from_before_there_were_lots_becomes_one_lot() {
 
     migrate(&database, &point::app::migrators()).await;
 
-    let lots: Vec<(i64, i64, i64, DateTime<Utc>, DateTime<Utc>, Option<i64>)> = sqlx::query_as(
-        "SELECT member_id, amount, remaining, earned_at, expires_at, entry_id
-         FROM lot JOIN account USING (membership_id) ORDER BY member_id",
-    )
-    .fetch_all(&mut owner)
-    .await
-    .expect("the lots");
-    let of_members: Vec<_> = lots.iter().map(|lot| (lot.0, lot.1, lot.2, lot.5)).collect();
-    assert_eq!(of_members, [(1, 1_400, 1_400, None), (2, 1, 1, None)]);
-    for (_, _, _, earned_at, expires_at, _) in lots {
+    let made = "SELECT member_id, amount, earned_at, expires_at
+                FROM lot JOIN account USING (membership_id)
+                WHERE entry_id IS NULL AND remaining = amount ORDER BY member_id";
+    let lots: Vec<(i64, i64, DateTime<Utc>, DateTime<Utc>)> =
+        sqlx::query_as(made).fetch_all(&mut owner).await.expect("the lots");
+    let of_members: Vec<(i64, i64)> = lots.iter().map(|lot| (lot.0, lot.1)).collect();
+    assert_eq!(of_members, [(1, 1_400), (2, 1)]);
+    for (.., earned_at, expires_at) in lots {
         assert!(earned_at >= before);
         assert_eq!(expires_at, TERMS.validity.of_earning(earned_at));
     }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use shared_events::event::MemberStatus::{Abnormal, Ready};
+use shared_events::event::MemberStatus::{Abnormal, Normal, Ready};
 
 use crate::support::{Membership, Service};
 
@@ -104,7 +104,7 @@ async fn a_receipt_counts_once_for_each_of_earning_and_using() {
     // Another member's receipts are another's.
     let other = Membership::of(2);
     service.deliver(other.is(Ready, 1)).await;
-    service.deliver(other.is(shared_events::event::MemberStatus::Normal, 2)).await;
+    service.deliver(other.is(Normal, 2)).await;
     service.transact(2, &earn(100, "R-1")).await;
     service.assert_books_are_right().await;
 }
@@ -306,6 +306,28 @@ async fn what_is_wrong_with_a_transaction_is_named_and_changes_nothing() {
         assert_eq!(service.get(&path).await.problem(), expected, "{path}");
     }
     assert_eq!(service.snapshot().await, before);
+}
+
+#[tokio::test]
+async fn a_transaction_is_seen_under_its_own_membership_only() {
+    let former = Membership::of(1);
+    let service = Service::with_normal_member(former).await;
+    service.deliver(Membership::of(2).is(Normal, 1)).await;
+    let id = service.transact(1, &earn(5, "R-1")).await;
+    assert_eq!(service.get(&format!("{PATH}/{id}")).await.status, 200);
+    let of_other = service.get(&format!("/points/2/transactions/{id}")).await;
+    assert_eq!(of_other.problem(), (404, "transaction-not-found"));
+
+    service.forfeit(former).await;
+    service.deliver(Membership::of(1).is(Normal, 9)).await;
+    let of_next = service.get(&format!("{PATH}/{id}")).await;
+    assert_eq!(of_next.problem(), (404, "transaction-not-found"));
+    for member_id in [1, 2] {
+        let list = service.get(&format!("/points/{member_id}/transactions")).await;
+        let types = list.body["_embedded"]["transactions"].as_array().expect("transactions").iter();
+        let types: Vec<_> = types.map(|transaction| &transaction["type"]).collect();
+        assert_eq!(types, ["SIGNUP"], "{member_id}");
+    }
 }
 
 #[tokio::test]
