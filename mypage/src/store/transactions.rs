@@ -41,14 +41,17 @@ pub async fn add_in_tx(
 
 /// Takes off pages what is beyond the latest transactions or of a former membership.
 pub async fn prune_in_tx(tx: &mut PgConnection, members: &[MemberId]) -> sqlx::Result<()> {
+    // Page by page: a join would read all transactions of all pages for those of a few.
     sqlx::query!(
-        "DELETE FROM page_transaction old
-         USING page LEFT JOIN LATERAL (
-                   SELECT transaction_id FROM page_transaction
-                   WHERE member_id = page.member_id AND membership_id = page.point_membership_id
-                   ORDER BY transaction_id DESC OFFSET $2 LIMIT 1) AS beyond ON true
-         WHERE page.member_id = ANY ($1) AND old.member_id = page.member_id
-           AND (old.membership_id <> page.point_membership_id OR old.transaction_id <= beyond.transaction_id)",
+        "DELETE FROM page_transaction WHERE ctid = ANY (ARRAY(
+             SELECT old.ctid FROM page, LATERAL (
+                 (SELECT ctid FROM page_transaction
+                  WHERE member_id = page.member_id AND membership_id = page.point_membership_id
+                  ORDER BY transaction_id DESC OFFSET $2)
+                 UNION ALL
+                 (SELECT ctid FROM page_transaction
+                  WHERE member_id = page.member_id AND membership_id <> page.point_membership_id OFFSET 0)) AS old
+             WHERE page.member_id = ANY ($1)))",
         &members.iter().map(|member_id| member_id.get()).collect::<Vec<_>>(),
         SHOWN,
     )
