@@ -12,19 +12,17 @@ use crate::domain::LotId;
 use crate::store::{Origin, accounts, lots};
 
 /// How many due lots the first batch of a round looks for. An account that has one of them loses all that are due.
-pub const FIRST_BATCH: i64 = 100;
+const FIRST_BATCH: i64 = 100;
 const SMALLEST_BATCH: i64 = 10;
 const LARGEST_BATCH: i64 = 1_000;
 /// What a batch is to take, however many lots an account has and however fast the machine is: so long does an earning or a
 /// use wait for it.
 const BATCH_TIME: Duration = Duration::from_millis(15);
-/// How many times as long as a batch took the job rests after it.
-const REST: f64 = 1.0;
 /// How often to look when nothing is due.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// Expires what is due, for ever. Of all replicas one works at a time, and for two fifths of the time at most: the rest
-/// belongs to those who earn and use.
+/// Expires what is due, for ever. Of all replicas one works at a time, and for half of the time at most: the rest belongs to
+/// those who earn and use.
 ///
 /// # Errors
 /// When the database fails; to be restarted by the supervisor.
@@ -36,7 +34,7 @@ pub async fn expire_forever(pool: &PgPool, relay: &Wake, clock: fn() -> DateTime
             behind = expire_batch(pool, relay, last, batch, clock()).await?.1;
             let took = start.elapsed();
             batch = next_batch(batch, took);
-            tokio::time::sleep(took.mul_f64(REST)).await;
+            tokio::time::sleep(took).await;
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
