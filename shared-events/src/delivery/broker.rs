@@ -1,6 +1,7 @@
 //! One service's door to Kafka.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::consumer::StreamConsumer;
 use rdkafka::error::KafkaResult;
@@ -9,6 +10,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::assignment::Assignment;
+use super::pace::AT_LEISURE;
 use super::settings::{CONSUMER_GUARANTEES, KafkaSettings, PRODUCER_GUARANTEES, Properties};
 use super::topics::{self, TopicsError};
 use crate::topic::Topic;
@@ -22,11 +24,16 @@ const PRODUCER_DEFAULTS: Properties = &[
 
 const CONSUMER_DEFAULTS: Properties = &[
     ("session.timeout.ms", "10000"),
-    ("fetch.wait.max.ms", "100"),
     ("queued.max.messages.kbytes", "8192"),
     ("statistics.interval.ms", "5000"),
     ("topic.metadata.refresh.interval.ms", "30000"),
 ];
+
+/// Each record is fetched as soon as it is there.
+const AT_ONCE: Properties = &[("fetch.min.bytes", "1"), ("fetch.wait.max.ms", "100")];
+
+/// The broker collects first, which saves it a request for each record.
+const COLLECTED: Properties = &[("fetch.min.bytes", "100000"), ("fetch.wait.max.ms", "50")];
 
 /// Makes the clients of one service, once the topics are known to be as the contract says.
 #[derive(Clone, Debug)]
@@ -71,18 +78,24 @@ impl Broker {
 
     /// A producer that neither loses, doubles nor reorders what it is given.
     pub(super) fn producer(&self) -> KafkaResult<FutureProducer> {
-        self.settings.client_config(self.service, PRODUCER_DEFAULTS, PRODUCER_GUARANTEES).create()
+        self.settings.client_config(self.service, &[PRODUCER_DEFAULTS], PRODUCER_GUARANTEES).create()
     }
 
-    /// A consumer of these topics in this service's group, whose offsets move only when it says so.
-    pub(super) fn consumer(&self, topics: &[Topic]) -> KafkaResult<StreamConsumer<Assignment>> {
+    /// A consumer of these topics in this service's group, whose offsets move only when it says so. How soon it has a record
+    /// depends on the pace of its batches.
+    pub(super) fn consumer(
+        &self,
+        topics: &[Topic],
+        pace: Duration,
+    ) -> KafkaResult<StreamConsumer<Assignment>> {
         let settings = &self.settings;
         let group = settings
             .consumer_group
             .clone()
             .unwrap_or_else(|| format!("{}.{}", settings.topic_prefix, self.service));
+        let fetching = if pace < AT_LEISURE { AT_ONCE } else { COLLECTED };
         settings
-            .client_config(self.service, CONSUMER_DEFAULTS, CONSUMER_GUARANTEES)
+            .client_config(self.service, &[CONSUMER_DEFAULTS, fetching], CONSUMER_GUARANTEES)
             .set("group.id", group)
             .create_with_context(Assignment::new(&settings.topic_prefix, topics))
     }

@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+/// As suits what nobody waits for.
+pub(super) const AT_LEISURE: Duration = Duration::from_millis(25);
 /// The more there was in the last one, the more is likely to come while the next one waits.
 const EACH: Duration = Duration::from_micros(300);
-const LONGEST: Duration = Duration::from_millis(25);
+const LONGEST: Duration = AT_LEISURE;
 
 /// How long after the start of one that had so many events the next one begins. What comes alone, after a pause, waits for
 /// nothing.

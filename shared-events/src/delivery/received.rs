@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::after_commit::AfterCommit;
 use super::failure::HandlerError;
+use super::pace::AT_LEISURE;
 use crate::envelope::{Envelope, EnvelopeError};
 use crate::event::{Event, MemberWithdrawn, Payload};
 use crate::identity::MemberId;
@@ -155,9 +156,10 @@ pub trait EventHandler: Send + Sync + 'static {
     }
 
     /// How long after the start of a batch that was not full the next one begins at least: what comes meanwhile shares a
-    /// transaction, and what comes alone is handled at once. By default as suits policies that nobody waits for.
+    /// transaction, and what comes alone is handled at once. By default as suits policies that nobody waits for: then the
+    /// broker collects for up to 50 ms what it has for them.
     fn pace(&self) -> Duration {
-        Duration::from_millis(25)
+        AT_LEISURE
     }
 
     /// Handles events in the transaction that also notes them in the inbox, with the same result as one by one in their

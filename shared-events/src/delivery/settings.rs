@@ -80,12 +80,14 @@ impl KafkaSettings {
     pub(super) fn client_config(
         &self,
         client_id: &str,
-        defaults: Properties,
+        defaults: &[Properties],
         guarantees: Properties,
     ) -> ClientConfig {
         let own = self.kafka_properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let mut config = ClientConfig::new();
-        for (name, value) in CLIENT_DEFAULTS.iter().chain(defaults).copied().chain(own) {
+        for (name, value) in
+            CLIENT_DEFAULTS.iter().chain(defaults.iter().copied().flatten()).copied().chain(own)
+        {
             config.set(name, value);
         }
         for (name, value) in guarantees {
@@ -114,7 +116,7 @@ mod tests {
     #[test]
     fn an_operators_properties_replace_defaults() {
         let settings = settings("session.timeout.ms=6000,security.protocol=SSL").unwrap();
-        let config = settings.client_config("it", &[("session.timeout.ms", "10000")], CONSUMER_GUARANTEES);
+        let config = settings.client_config("it", &[&[("session.timeout.ms", "10000")]], CONSUMER_GUARANTEES);
         assert_eq!(config.get("session.timeout.ms"), Some("6000"));
         assert_eq!(config.get("security.protocol"), Some("SSL"));
         assert_eq!(config.get("enable.auto.offset.store"), Some("false"));

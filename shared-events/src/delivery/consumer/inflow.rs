@@ -44,7 +44,7 @@ struct Held {
 impl<'b> Inflow<'b> {
     /// Joins the group. Batches that are not full follow each other at this pace at most.
     pub(super) fn open(broker: &'b Broker, topics: &[Topic], pace: Duration) -> KafkaResult<Self> {
-        let consumer = broker.consumer(topics)?;
+        let consumer = broker.consumer(topics, pace)?;
         let names: Vec<String> = topics.iter().map(|topic| broker.topic_name(*topic)).collect();
         consumer.subscribe(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
         Ok(Self { broker, consumer, held: HashMap::new(), pace, next_start: Instant::now() })
