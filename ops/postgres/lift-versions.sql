@@ -57,9 +57,11 @@ ON CONFLICT (membership_id, kind, occasion) DO UPDATE
 SET status = 'SENT', reason = NULL, claim = NULL, finished_at = excluded.finished_at, version = message.version + 1
 WHERE message.status IN ('QUEUED', 'FAILED');
 
--- Expiries that members were told of.
+-- Expiries that members were told of, each by the end of its day in Seoul.
 INSERT INTO point.expiry_notice (membership_id, expires_at, stage, noticed_at)
-SELECT membership_id, (event ->> 'expiresAt')::timestamptz, event ->> 'stage', (event ->> 'occurredAt')::timestamptz
+SELECT membership_id,
+       date_trunc('day', (event ->> 'expiresAt')::timestamptz - interval '1 microsecond', 'Asia/Seoul') + interval '24 hours',
+       event ->> 'stage', (event ->> 'occurredAt')::timestamptz
 FROM public.lost JOIN point.account USING (member_id, membership_id) WHERE type = 'PointsExpiring'
 ON CONFLICT DO NOTHING;
 

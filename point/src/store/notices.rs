@@ -17,9 +17,9 @@ pub struct Due {
     pub version: i64,
     /// The balance.
     pub balance: i64,
-    /// How many points expire.
+    /// How many points expire on one day.
     pub points: i64,
-    /// When.
+    /// When the first of them do.
     pub expires_at: DateTime<Utc>,
     /// What expires next: how many points.
     pub next_points: i64,
@@ -28,8 +28,9 @@ pub struct Due {
 }
 
 /// Notes that some members are told of what expires at a stage, and returns what, each once, and the last lot that was
-/// looked at. Begins behind a lot, by expiry and id. Their accounts are locked
-/// until the transaction ends; those that somebody else holds are left for the next time.
+/// looked at. What expires on the same day in Seoul is told of together, when the first of it is due. Begins behind a lot,
+/// by expiry and id. Their accounts are locked until the transaction ends; those that somebody else holds are left for the
+/// next time.
 pub async fn take_due_in_tx(
     tx: &mut PgConnection,
     stage: NoticeStage,
@@ -63,16 +64,18 @@ pub async fn take_due_in_tx(
     let due = sqlx::query_as!(
         Due,
         r#"WITH due AS (
-             SELECT membership_id, expires_at, sum(remaining)::bigint AS points FROM lot
-             WHERE membership_id = ANY ($1) AND remaining > 0 AND expires_at > $2 AND expires_at <= $3
-             GROUP BY membership_id, expires_at),
+             SELECT membership_id, date_trunc('day', expires_at - interval '1 microsecond', 'Asia/Seoul') AS day,
+                    min(expires_at) AS expires_at, sum(remaining)::bigint AS points
+             FROM lot WHERE membership_id = ANY ($1) AND remaining > 0 AND expires_at > $5
+             GROUP BY membership_id, day
+             HAVING bool_or(expires_at > $2 AND expires_at <= $3)),
          noted AS (
              INSERT INTO expiry_notice (membership_id, expires_at, stage, noticed_at)
-             SELECT membership_id, expires_at, $4, $5 FROM due ON CONFLICT DO NOTHING
-             RETURNING membership_id, expires_at)
-         SELECT member_id, membership_id, version, balance, due.points AS "points!", due.expires_at,
+             SELECT membership_id, day + interval '24 hours', $4, $5 FROM due ON CONFLICT DO NOTHING
+             RETURNING membership_id, expires_at - interval '24 hours' AS day)
+         SELECT member_id, membership_id, version, balance, due.points AS "points!", due.expires_at AS "expires_at!",
                 next.points AS "next_points!", next.expires_at AS "next_expires_at!"
-         FROM noted JOIN due USING (membership_id, expires_at) JOIN account USING (membership_id),
+         FROM noted JOIN due USING (membership_id, day) JOIN account USING (membership_id),
               LATERAL (SELECT expires_at, sum(remaining)::bigint AS points FROM lot
                        WHERE lot.membership_id = account.membership_id AND remaining > 0 AND expires_at > $5
                        GROUP BY expires_at ORDER BY expires_at LIMIT 1) AS next

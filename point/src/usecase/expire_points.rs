@@ -52,9 +52,9 @@ pub type Cursor = (DateTime<Utc>, LotId);
 /// Before all lots.
 pub const BEGINNING: Cursor = (DateTime::UNIX_EPOCH, 0);
 
-/// Expires what is due of the accounts of the next `batch` due lots, in one transaction, and publishes it. Returns how many accounts, and where the next
-/// batch begins; `None` when there is no next one, or another replica is at it. Who dies in between leaves the rest due.
-/// What cannot be expired now is left for the next round, and does not stand in the way of the rest.
+/// Expires what is due of the accounts of the next `batch` due lots, in one transaction, and publishes it. Returns how many
+/// accounts, and where the next batch begins; `None` when there is no next one, or another replica is at it. Who dies in
+/// between leaves the rest due. What cannot be expired now is left for the next round, and does not stand in the way of the rest.
 ///
 /// # Errors
 /// When the database fails: nothing has expired then.

@@ -67,6 +67,30 @@ async fn each_expiry_is_told_of_once_two_months_one_month_and_three_days_before(
 }
 
 #[tokio::test]
+async fn what_expires_on_one_day_in_seoul_is_told_of_at_once() {
+    let service = Service::with_normal_member(Membership::of(1)).await;
+    let ends =
+        ["2026-06-29T15:00:00Z", "2026-06-29T15:00:01Z", "2026-06-30T06:00:00Z", "2026-06-30T15:00:00Z"];
+    for (reference, expires_at) in ["R-1", "R-2", "R-3", "R-4"].into_iter().zip(ends) {
+        let body = json!({ "type": "EARN", "amount": 10, "reference": reference, "expiresAt": expires_at });
+        service.transact(1, &body).await;
+    }
+    // The first of each day is due, then the others of the second day.
+    for (time, told) in
+        [("2026-06-26T15:00:01Z", 2), ("2026-06-27T06:00:00Z", 0), ("2026-06-28T00:00:00Z", 0)]
+    {
+        assert_eq!(notify(&service, time.parse().expect("a time")).await[2], told, "{time}");
+    }
+    let published = service.published(1).await;
+    let notices = published
+        .iter()
+        .filter(|event| event.event_type == "PointsExpiring" && event.payload["stage"] == "THREE_DAYS");
+    let notices: Vec<_> =
+        notices.map(|event| (&event.payload["points"], &event.payload["expiresAt"])).collect();
+    assert_eq!(notices, [(&json!(10), &json!(ends[0])), (&json!(30), &json!(ends[1]))]);
+}
+
+#[tokio::test]
 async fn points_that_expire_within_days_are_told_of_once() {
     let service = with_points_until_the_end(Membership::of(1)).await;
     assert_eq!(notify(&service, end() - TimeDelta::days(2)).await, [0, 0, 1]);
