@@ -91,9 +91,10 @@ fn cancel_refused(account: &Account, reason: CancelRefused) -> Problem {
             Problem::invalid_request(vec![FieldError::new("/amount", format!("{reason}"))])
                 .with_member("cancellablePoint", rest.get())
         }
-        CancelRefused::PointsExpired => {
-            Problem::unprocessable("points-expired", "The earned points have expired: nothing is left to take back.")
-        }
+        CancelRefused::PointsExpired => Problem::unprocessable(
+            "points-expired",
+            "The earned points have expired: nothing is left to take back.",
+        ),
         CancelRefused::PointsSpent { shortfall } => {
             Problem::unprocessable("points-spent", format!("{reason}.")).with_member("shortfall", shortfall)
         }
