@@ -12,7 +12,8 @@ pub use base_url::BaseUrl;
 pub use collection::{Collection, Page};
 pub use list_query::{ListMode, ListQuery};
 pub use listing::Window;
-pub use resource::{Recorded, Resource};
+pub(crate) use resource::Recorded;
+pub use resource::Resource;
 
 use links::Links;
 

@@ -1,24 +1,25 @@
 //! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a command that is sent again takes effect once.
 //!
 //! A key counts for who asks, for the method and path, and for at least a day. What took effect is remembered in the
-//! transaction of the effect; what was refused or failed is not, since there is nothing that could happen twice.
+//! transaction of the effect, and what the rules refused with it: who sends it again wants to know what became of it, not to
+//! have it decided anew. What was not decided (the request makes no sense, something failed, or the client is to try again) is
+//! not remembered.
 
 mod remembered;
-
-use std::slice;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use crate::db::Migrations;
 use crate::extract::JsonBytes;
+use crate::hal::Recorded;
 use crate::problem::RETRY_SHORTLY;
 use crate::{Principal, Problem, openapi};
 
@@ -55,7 +56,7 @@ struct Keyed {
 }
 
 /// Why a command with a key is not carried out.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OnceError {
     /// The same command is being carried out at the moment.
     #[error("a request with this key is still being carried out")]
@@ -63,9 +64,6 @@ pub enum OnceError {
     /// The key came with another body before.
     #[error("the key was used for another request")]
     OtherBody,
-    /// The database failed.
-    #[error("the database failed")]
-    Database(#[from] sqlx::Error),
 }
 
 impl IntoParams for Once {
@@ -103,7 +101,6 @@ impl From<OnceError> for Problem {
                 "idempotency-key-reused",
                 "This Idempotency-Key was used for a request with another body.",
             ),
-            OnceError::Database(error) => error.into(),
         }
     }
 }
@@ -123,38 +120,6 @@ impl Once {
     pub const fn has_key(&self) -> bool {
         self.0.is_some()
     }
-
-    /// What was recorded when the command took effect before; `None`: it is to be carried out now. Nobody else carries
-    /// it out until the transaction ends.
-    ///
-    /// # Errors
-    /// [`OnceError`]
-    pub async fn begin_in_tx(&self, tx: &mut PgConnection) -> Result<Option<String>, OnceError> {
-        let [is_ours] = try_lock_all_in_tx(tx, slice::from_ref(self)).await?[..] else { return Ok(None) };
-        if !is_ours {
-            return Err(OnceError::InProgress);
-        }
-        recorded_all_in_tx(tx, slice::from_ref(self)).await?.pop().unwrap_or(Ok(None))
-    }
-
-    /// Remembers that the command takes effect with this transaction, and what gives the answer again: no personal data.
-    ///
-    /// # Errors
-    /// [`OnceError`]
-    pub async fn record_in_tx(
-        &self,
-        tx: &mut PgConnection,
-        answer: impl FnOnce() -> String,
-    ) -> Result<(), OnceError> {
-        if !self.has_key() {
-            return Ok(());
-        }
-        record_all_in_tx(tx, &[(self, answer())]).await.map_err(|error| match error.as_database_error() {
-            // Another request recorded it between our look and our lock.
-            Some(database) if database.is_unique_violation() => OnceError::InProgress,
-            _ => OnceError::Database(error),
-        })
-    }
 }
 
 impl Keyed {
@@ -163,6 +128,26 @@ impl Keyed {
         let [a, b, c, d, e, f, g, h, ..] = self.id;
         i64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
+}
+
+/// An answer as it was remembered.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Remembered {
+    Resource(Recorded),
+    Problem(Problem),
+}
+
+/// Gives an answer again, marked as such, of which [`Resource::record`](crate::hal::Resource::record) or [`Problem::record`]
+/// made a text.
+///
+/// # Errors
+/// 500 where the text is something else.
+pub fn replay(text: &str) -> Result<Response, Problem> {
+    Ok(match serde_json::from_str(text).map_err(|error| Problem::internal(&error))? {
+        Remembered::Resource(recorded) => hit(recorded),
+        Remembered::Problem(problem) => hit(problem),
+    })
 }
 
 /// Marks an answer as one that was given before.

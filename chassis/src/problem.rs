@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Language;
@@ -25,22 +25,25 @@ pub const RETRY_SHORTLY: Duration = Duration::from_secs(1);
 
 /// What a client is told when a request fails (RFC 9457). The body has `type`, `title`, `status`, `detail`,
 /// `instance`, a stable `code`, `errors` for bad fields, and extra members. It never carries the cause of a 5xx.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct Problem(Box<Content>);
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Content {
+    #[serde(with = "http_serde::status_code")]
     status: StatusCode,
     code: Cow<'static, str>,
     detail: String,
     errors: Vec<FieldError>,
     members: Map<String, Value>,
+    #[serde(skip)]
     retry_after: Option<Duration>,
+    #[serde(skip)]
     language: Option<Language>,
 }
 
 /// What is wrong with one field of the request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldError {
     /// JSON Pointer (RFC 6901) to the field, e.g. `/nickname`; empty for the whole body.
     pub pointer: String,
@@ -138,6 +141,13 @@ impl Problem {
     pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.0.errors = errors;
         self
+    }
+
+    /// The problem as text, to be given again by [`replay`](crate::idempotency::replay). `None` where the client is to try
+    /// again: it may be answered otherwise then.
+    pub fn record(&self) -> Option<String> {
+        let is_passing = self.0.status.is_server_error() || self.0.retry_after.is_some();
+        if is_passing { None } else { serde_json::to_string(&self.0).ok() }
     }
 
     /// The HTTP status.

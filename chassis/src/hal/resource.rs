@@ -50,7 +50,7 @@ impl<T: Serialize> Resource<T> {
         self.links.href("self").filter(|_| self.is_new)
     }
 
-    /// The answer as text, to be given again by [`Recorded::from_text`].
+    /// The answer as text, to be given again by [`replay`](crate::idempotency::replay).
     pub fn record(&self) -> String {
         let recorded = serde_json::to_string(self).and_then(|body| {
             let location = self.location().map(str::to_owned);
@@ -74,20 +74,10 @@ impl<T: Serialize> IntoResponse for Resource<T> {
 
 /// A resource that was answered before, to be answered again to the letter.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Recorded {
+pub(crate) struct Recorded {
     status: u16,
     location: Option<String>,
     body: String,
-}
-
-impl Recorded {
-    /// What [`Resource::record`] wrote.
-    ///
-    /// # Errors
-    /// 500 when it is something else.
-    pub fn from_text(text: &str) -> Result<Self, Problem> {
-        serde_json::from_str(text).map_err(|error| Problem::internal(&error))
-    }
 }
 
 impl IntoResponse for Recorded {

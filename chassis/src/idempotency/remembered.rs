@@ -34,7 +34,7 @@ pub async fn try_lock_all_in_tx(tx: &mut PgConnection, commands: &[Once]) -> sql
     Ok(commands.iter().map(|command| command.0.as_ref().is_none_or(&mut take)).collect())
 }
 
-/// What was recorded when each of these commands, whose keys are locked, took effect before.
+/// What was recorded when each of these commands, whose keys are locked, was decided before.
 ///
 /// # Errors
 /// When the statement fails. In the answer: [`OnceError::OtherBody`].
@@ -60,8 +60,8 @@ pub async fn recorded_all_in_tx(
     Ok(commands.iter().map(|command| command.0.as_ref().map_or(Ok(None), before)).collect())
 }
 
-/// Remembers that each of these commands takes effect with this transaction, and what gives its answer again. What has no key
-/// is not remembered.
+/// Remembers what is decided with this transaction on each of these commands, as that which gives its answer again. What has no
+/// key is not remembered.
 ///
 /// # Errors
 /// When the statement fails: also when one of them was recorded meanwhile.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::metrics;
 use crate::point_client::{ForfeitError, Reason};
-use crate::usecase::join::JoinError;
+use crate::usecase::join::{JoinError, Refusal};
 use crate::usecase::withdraw::WithdrawError;
 
 /// When to try again, where nothing better is known.
@@ -61,26 +61,29 @@ pub(super) fn member_not_found() -> Problem {
 
 pub(super) fn not_joined(error: JoinError) -> Problem {
     match error {
-        JoinError::MemberIdTaken => taken("member-id-taken", "/memberId", "The memberId is taken."),
-        JoinError::PhoneTaken => taken("phone-taken", "/phoneNo", "The phone number belongs to a member."),
+        JoinError::Refused(refusal) => refused(refusal),
         JoinError::Once(error) => error.into(),
         JoinError::Database(error) => error.into(),
     }
 }
 
+pub(super) fn refused(refusal: Refusal) -> Problem {
+    let (code, pointer, detail) = match refusal {
+        Refusal::MemberIdTaken => ("member-id-taken", "/memberId", "The memberId is taken."),
+        Refusal::PhoneTaken => ("phone-taken", "/phoneNo", "The phone number belongs to a member."),
+    };
+    Problem::conflict(code, detail).with_errors(vec![FieldError::new(pointer, detail)])
+}
+
 /// What joining may be refused with, for the document.
 pub(super) fn of_joining() -> Vec<Problem> {
-    let taken = [JoinError::MemberIdTaken, JoinError::PhoneTaken];
-    taken.into_iter().map(not_joined).chain(idempotency::problems()).collect()
+    let taken = [Refusal::MemberIdTaken, Refusal::PhoneTaken];
+    taken.into_iter().map(refused).chain(idempotency::problems()).collect()
 }
 
 /// What withdrawing may be refused with, for the document.
 pub(super) fn of_withdrawing() -> Vec<Problem> {
     vec![member_not_found(), withdrawal_under_way(Language::English)]
-}
-
-fn taken(code: &'static str, pointer: &str, detail: &str) -> Problem {
-    Problem::conflict(code, detail).with_errors(vec![FieldError::new(pointer, detail)])
 }
 
 /// Logs and counts why a withdrawal did not complete. Apart from [`withdrawal_refused`], as the client may be gone by

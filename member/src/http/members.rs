@@ -17,10 +17,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::State;
-use super::error::{log_withdrawal, member_not_found, not_joined, withdrawal_refused, withdrawal_under_way};
+use super::error::{
+    log_withdrawal, member_not_found, not_joined, refused, withdrawal_refused, withdrawal_under_way,
+};
 use crate::domain::{Member, Nickname, PhoneNo};
 use crate::store::members;
-use crate::usecase::join::{Applicant, Application, Joined};
+use crate::usecase::join::{Applicant, Application, Decision, Joined};
 
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({ "memberId": 1, "phoneNo": "01012345678", "nickname": "kim", "memberStatus": "READY" }))]
@@ -126,9 +128,10 @@ pub(super) async fn post(
     Ok(match state.registrar.join(application).await.map_err(not_joined)? {
         Joined::Now(member) => resource(&base, &member).created().into_response(),
         // Whatever has become of the member since.
-        Joined::Before(member_id) => {
+        Joined::Before(Decision::Granted(member_id)) => {
             idempotency::hit(body(&base, member_id, &phone_no, &nickname, MemberStatus::Ready).created())
         }
+        Joined::Before(Decision::Refused(refusal)) => idempotency::hit(refused(refusal)),
     })
 }
 

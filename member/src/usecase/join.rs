@@ -8,6 +8,7 @@ use std::sync::Arc;
 use chassis::group_transaction::{GroupPerformed, GroupTransaction, GroupTransactions, Locking};
 use chassis::idempotency::{Once, OnceError};
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use shared_events::delivery::{AfterCommit, Wake};
 use shared_events::{MemberId, MembershipId, Provenance};
 use sqlx::{PgConnection, PgPool};
@@ -45,19 +46,38 @@ pub struct Application {
 pub enum Joined {
     /// Somebody is a member now.
     Now(Member),
-    /// The same application was granted before, to a member of this id.
-    Before(MemberId),
+    /// The same application was decided before.
+    Before(Decision),
 }
 
-/// Why nobody joined.
-#[derive(Debug, thiserror::Error)]
-pub enum JoinError {
+/// What was decided on an application, as it is recorded: the rest of the answer is in the application, and personal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Decision {
+    /// It was granted, to a member of this id.
+    Granted(MemberId),
+    /// It was not.
+    Refused(Refusal),
+}
+
+/// Why the rules do not let somebody join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refusal {
     /// The memberId is taken.
     #[error("the memberId is taken")]
     MemberIdTaken,
     /// The phone number belongs to a READY or NORMAL member.
     #[error("the phone number is taken")]
     PhoneTaken,
+}
+
+/// Why nobody joined.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// The rules refused it.
+    #[error("the application was refused")]
+    Refused(#[from] Refusal),
     /// The application came under a key that stands in its way.
     #[error("the application is not taken up")]
     Once(#[source] OnceError),
@@ -89,7 +109,7 @@ impl Registrar {
         Self(GroupTransactions::new(pool, Applications { relay }))
     }
 
-    /// Makes somebody a member and publishes `MemberJoined`, unless that was done before. What becomes of other applications
+    /// Makes somebody a member and publishes `MemberJoined`, unless that was decided before. What becomes of other applications
     /// has no influence on this one.
     ///
     /// # Errors

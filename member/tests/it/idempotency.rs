@@ -44,6 +44,28 @@ async fn an_application_that_comes_again_is_answered_the_same_and_makes_one_memb
 }
 
 #[tokio::test]
+async fn an_application_that_was_refused_is_refused_the_same_again() {
+    let service = Service::start_with(StubPoint::forfeiting().await.url()).await;
+    let member_id = service.post(&applicant("01085581234")).await.number("memberId");
+    let mut of_another = applicant("01085581235");
+    of_another["memberId"] = json!(member_id);
+    let taken =
+        [("1", applicant("01085581234"), (409, "phone-taken")), ("2", of_another, (409, "member-id-taken"))];
+    for (key, body, problem) in &taken {
+        let refused = join(&service, key, body).await;
+        assert_eq!((refused.problem(), refused.header("idempotency-hit")), (*problem, None));
+    }
+    assert_eq!(service.delete(member_id).await.status, 204);
+    let before = service.counts().await;
+    for (key, body, problem) in &taken {
+        let again = join(&service, key, body).await;
+        assert_eq!((again.problem(), again.header("idempotency-hit")), (*problem, Some("true")));
+    }
+    assert_eq!(service.counts().await, before);
+    assert_eq!(join(&service, "3", &applicant("01085581234")).await.status, 201);
+}
+
+#[tokio::test]
 async fn of_many_at_the_same_time_one_joins_and_nobody_is_told_that_the_number_is_taken() {
     let service = Service::start().await;
     let body = applicant("01085581234");

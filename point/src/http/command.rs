@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use chassis::conditional::Conditions;
-use chassis::hal::{BaseUrl, Recorded, Resource};
+use chassis::hal::{BaseUrl, Resource};
 use chassis::idempotency::{self, Once};
 use chassis::{FieldError, Problem, RequestContext};
 use chrono::{DateTime, Utc};
@@ -123,14 +123,18 @@ pub(super) async fn answer<T: Serialize>(
     state: &State,
     request: Request,
     resource: impl Fn(&Done) -> Resource<T> + Clone + Send + Sync + 'static,
-    problem: impl FnOnce(TransactError) -> Problem,
+    problem: impl Fn(&TransactError) -> Problem + Clone + Send + Sync + 'static,
 ) -> Result<Response, Problem> {
-    let again = resource.clone();
-    let performed = state.transactor.transact(request, move |done| again(done).record()).await;
-    Ok(match performed.map_err(problem)? {
-        Performed::Now(done) => resource(&done).into_response(),
-        Performed::Before(text) => idempotency::hit(Recorded::from_text(&text)?),
-    })
+    let (resource_again, problem_again) = (resource.clone(), problem.clone());
+    let record = move |decided: Result<&Done, &TransactError>| match decided {
+        Ok(done) => Some(resource_again(done).record()),
+        Err(refused) => problem_again(refused).record(),
+    };
+    match state.transactor.transact(request, record).await {
+        Ok(Performed::Now(done)) => Ok(resource(&done).into_response()),
+        Ok(Performed::Before(text)) => idempotency::replay(&text),
+        Err(error) => Err(problem(&error)),
+    }
 }
 
 /// Collects what is wrong with the fields of a body.

@@ -26,30 +26,30 @@ pub(super) fn transaction_not_found() -> Problem {
 }
 
 /// As [`not_transacted`], for `PATCH`, whose field is called otherwise and told back.
-pub(super) fn not_patched(error: TransactError, change: PointChange) -> Problem {
+pub(super) fn not_patched(error: &TransactError, change: PointChange) -> Problem {
     let pointer = "/requirePoint";
     match error {
         TransactError::Refused { account, reason } => {
-            refused(&account, reason, pointer).with_member("requirePoint", change.require_point())
+            refused(account, *reason, pointer).with_member("requirePoint", change.require_point())
         }
         other => not_transacted(other),
     }
 }
 
-pub(super) fn not_transacted(error: TransactError) -> Problem {
+pub(super) fn not_transacted(error: &TransactError) -> Problem {
     match error {
         TransactError::NotFound => account_not_found(),
         TransactError::TransactionNotFound => transaction_not_found(),
-        TransactError::Refused { account, reason } => refused(&account, reason, "/amount"),
-        TransactError::CancelRefused { account, reason } => cancel_refused(&account, reason),
+        TransactError::Refused { account, reason } => refused(account, *reason, "/amount"),
+        TransactError::CancelRefused { account, reason } => cancel_refused(account, *reason),
         TransactError::ReferenceTaken => {
             let detail = "A transaction of this type has this reference already.";
             Problem::conflict("reference-taken", detail)
                 .with_errors(vec![FieldError::new("/reference", detail)])
         }
         TransactError::PreconditionFailed => PreconditionFailed.into(),
-        TransactError::Once(error) => error.into(),
-        TransactError::Database(error) => (&*error).into(),
+        TransactError::Once(error) => (*error).into(),
+        TransactError::Database(error) => (&**error).into(),
     }
 }
 
@@ -115,14 +115,14 @@ fn with_balance(problem: Problem, account: &Account) -> Problem {
 pub(super) fn of_changing() -> Vec<Problem> {
     let change = PointChange::Use(Points::SIGNUP);
     let patched =
-        |reason| not_patched(TransactError::Refused { account: Box::new(example()), reason }, change);
+        |reason| not_patched(&TransactError::Refused { account: Box::new(example()), reason }, change);
     changes_refused().into_iter().map(patched).chain(of_commands()).collect()
 }
 
 /// What a shop's transaction may be refused with, for the document.
 pub(super) fn of_transacting() -> Vec<Problem> {
     let refused = changes_refused().into_iter().map(|reason| refused(&example(), reason, "/amount"));
-    refused.chain([not_transacted(TransactError::ReferenceTaken)]).chain(of_commands()).collect()
+    refused.chain([not_transacted(&TransactError::ReferenceTaken)]).chain(of_commands()).collect()
 }
 
 /// What a cancellation may be refused with, for the document.

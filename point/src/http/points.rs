@@ -137,5 +137,5 @@ pub(super) async fn patch(
         let body = Point { member_id, member_status, remain_point, require_point };
         Resource::new("point", base.href(format_args!("/points/{member_id}")), body)
     };
-    answer(&state, request, resource, |error| not_patched(error, change)).await
+    answer(&state, request, resource, move |error| not_patched(error, change)).await
 }

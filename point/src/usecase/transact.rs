@@ -61,8 +61,8 @@ pub struct Request {
     pub now: DateTime<Utc>,
 }
 
-/// Makes the text that gives the answer again.
-type Record = Box<dyn Fn(&Done) -> String + Send + Sync>;
+/// Makes the text that gives the answer again; `None`: it is not to be given again.
+type Record = Box<dyn Fn(Result<&Done, &TransactError>) -> Option<String> + Send + Sync>;
 
 /// What is meant by soon.
 pub const EXPIRING_SOON: TimeDelta = TimeDelta::days(30);
@@ -92,7 +92,7 @@ pub struct Done {
 pub enum Performed {
     /// It was carried out.
     Now(Box<Done>),
-    /// It had been before: what was recorded then.
+    /// It had been decided before: what was recorded then.
     Before(String),
 }
 
@@ -137,6 +137,19 @@ pub enum TransactError {
     Database(#[source] Arc<sqlx::Error>),
 }
 
+impl TransactError {
+    /// Whether the rules decided so. Otherwise it was not looked at.
+    const fn is_decision(&self) -> bool {
+        match self {
+            Self::TransactionNotFound
+            | Self::Refused { .. }
+            | Self::CancelRefused { .. }
+            | Self::ReferenceTaken => true,
+            Self::NotFound | Self::PreconditionFailed | Self::Once(_) | Self::Database(_) => false,
+        }
+    }
+}
+
 impl From<sqlx::Error> for TransactError {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(Arc::new(error))
@@ -166,16 +179,16 @@ impl Transactor {
         Self(GroupTransactions::new(pool, Commands { relay, terms }))
     }
 
-    /// Carries out a command on a member's open account, unless that was done before. A dry run does all of it but writing
+    /// Carries out a command on a member's open account, unless that was decided before. A dry run does all of it but writing
     /// it down. What becomes of other commands has no influence on this one. `record` makes the text that gives the answer
-    /// again.
+    /// again, or none where it is not to be given again.
     ///
     /// # Errors
     /// [`TransactError`]
     pub async fn transact(
         &self,
         request: Request,
-        record: impl Fn(&Done) -> String + Send + Sync + 'static,
+        record: impl Fn(Result<&Done, &TransactError>) -> Option<String> + Send + Sync + 'static,
     ) -> Result<Performed, TransactError> {
         self.0.carry_out((request, Box::new(record))).await
     }

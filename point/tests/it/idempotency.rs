@@ -6,6 +6,7 @@ use chassis::idempotency::purge;
 use chassis::testing::Answer;
 use futures::future::join_all;
 use serde_json::{Value, json};
+use shared_events::event::MemberStatus;
 
 use crate::support::{Membership, Service, request};
 
@@ -75,7 +76,7 @@ async fn a_key_that_comes_with_another_body_is_refused() {
 async fn a_key_counts_for_its_own_member_and_method() {
     let service = service().await;
     let other = Membership::of(2);
-    service.deliver(other.is(shared_events::event::MemberStatus::Normal, 1)).await;
+    service.deliver(other.is(MemberStatus::Normal, 1)).await;
     let body = json!({ "requirePoint": 7 });
     for path in ["/points/1", "/points/2"] {
         let answer = send(&service, ("PATCH", path), "k", &body).await;
@@ -86,14 +87,82 @@ async fn a_key_counts_for_its_own_member_and_method() {
 }
 
 #[tokio::test]
-async fn what_was_refused_is_not_remembered() {
+async fn what_the_rules_refused_is_refused_the_same_again_whatever_has_happened_since() {
     let service = service().await;
-    let body = json!({ "requirePoint": -1_005 });
-    let refused = send(&service, PATCH, "k", &body).await;
-    assert_eq!(refused.problem(), (422, "insufficient-points"));
-    service.change(1, 5).await;
+    let transactions = service.get("/points/1/transactions").await.body;
+    let signup = transactions["_embedded"]["transactions"][0]["transactionId"].as_i64().expect("an id");
+    service.transact(1, &earning("R-1")).await;
+    let cancellation = |id: i64| format!("/points/1/transactions/{id}/cancellation");
+    let (of_signup, of_nothing) = (cancellation(signup), cancellation(404));
+    let reason = json!({ "reason": "x" });
+    let using = json!({ "type": "USE", "amount": 1_006, "reference": "U-1" });
+    let commands = [
+        ("1", PATCH, json!({ "requirePoint": -1_006 }), (422, "insufficient-points")),
+        ("2", EARN, using, (422, "insufficient-points")),
+        ("3", EARN, earning("R-1"), (409, "reference-taken")),
+        ("4", ("POST", of_signup.as_str()), reason.clone(), (422, "not-cancellable")),
+        ("5", ("POST", of_nothing.as_str()), reason, (404, "transaction-not-found")),
+        (
+            "6",
+            ("POST", "/points/1/adjustments"),
+            json!({ "amount": -1_006, "reason": "x" }),
+            (422, "insufficient-points"),
+        ),
+    ];
+    let before = service.snapshot().await;
+    let mut refusals = Vec::new();
+    for (key, line, body, problem) in &commands {
+        let refused = send(&service, *line, key, body).await;
+        assert!(refused.problem() == *problem && !is_hit(&refused), "{line:?}: {refused:?}");
+        refusals.push(refused);
+    }
+    assert_eq!(service.snapshot().await, before);
+
+    service.change(1, 500).await;
+    let before = service.snapshot().await;
+    for ((key, line, body, _), refused) in commands.iter().zip(refusals) {
+        let again = send(&service, *line, key, body).await;
+        assert!(is_hit(&again), "{line:?}: {again:?}");
+        assert_eq!((again.status, &again.body), (refused.status, &refused.body), "{line:?}");
+        assert_eq!(again.header("content-type"), refused.header("content-type"));
+    }
+    let other = send(&service, PATCH, "1", &json!({ "requirePoint": -1 })).await;
+    assert_eq!(other.problem(), (422, "idempotency-key-reused"));
+    assert_eq!(service.snapshot().await, before);
+    let anew = send(&service, PATCH, "another", &json!({ "requirePoint": -1_006 })).await;
+    assert!(anew.status == 200 && !is_hit(&anew), "{anew:?}");
+}
+
+#[tokio::test]
+async fn what_was_not_decided_is_not_remembered() {
+    let service = Service::start().await;
+    let member = Membership::of(1);
+    let body = json!({ "requirePoint": 7 });
+    assert_eq!(send(&service, PATCH, "k", &body).await.problem(), (404, "account-not-found"));
+    service.deliver(member.is(MemberStatus::Ready, 1)).await;
+    let not_yet = send(&service, PATCH, "k", &body).await;
+    assert_eq!(not_yet.problem(), (409, "member-not-normal"));
+    assert!(not_yet.header("retry-after").is_some());
+    service.deliver(member.is(MemberStatus::Normal, 2)).await;
+    let mut conditional = keyed(PATCH, "k", &body);
+    conditional.headers_mut().insert("if-match", "\"another state\"".parse().expect("a header"));
+    assert_eq!(service.send(conditional).await.problem(), (412, "precondition-failed"));
+    assert_eq!(
+        send(&service, PATCH, "k", &json!({ "requirePoint": 0 })).await.problem(),
+        (422, "invalid-request")
+    );
     let done = send(&service, PATCH, "k", &body).await;
     assert!(done.status == 200 && !is_hit(&done), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_dry_run_that_is_refused_is_not_remembered() {
+    let service = service().await;
+    let using = json!({ "type": "USE", "amount": 1_005, "reference": "U-1" });
+    let dry = send(&service, ("POST", "/points/1/transactions?dryRun=true"), "k", &using).await;
+    assert_eq!(dry.problem(), (422, "insufficient-points"));
+    service.change(1, 5).await;
+    assert_eq!(send(&service, EARN, "k", &using).await.status, 201);
 }
 
 #[tokio::test]
@@ -233,7 +302,7 @@ async fn a_key_of_a_former_membership_is_nothing_to_the_next() {
     assert_eq!(first.status, 201);
     service.forfeit(former).await;
     assert_eq!(send(&service, EARN, "k", &earning("R-1")).await.problem(), (404, "account-not-found"));
-    service.deliver(Membership::of(1).is(shared_events::event::MemberStatus::Normal, 9)).await;
+    service.deliver(Membership::of(1).is(MemberStatus::Normal, 9)).await;
     let again = send(&service, EARN, "k", &earning("R-1")).await;
     assert!(again.status == 201 && !is_hit(&again), "{again:?}");
     service.assert_books_are_right().await;

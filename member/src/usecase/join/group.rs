@@ -10,20 +10,20 @@ use shared_events::event::{MemberJoined, MemberStatus};
 use shared_events::{MemberId, MembershipId};
 use sqlx::PgConnection;
 
-use super::{Applicant, Application, Applications, JoinError, Joined};
+use super::{Applicant, Application, Applications, Decision, JoinError, Joined, Refusal};
 use crate::domain::{Member, PhoneNo};
 use crate::metrics;
 use crate::store::{members, tombstones};
 
-/// Takes up applications. One that is not granted leaves nothing behind.
+/// Takes up applications. One that is not granted leaves nothing behind but, under its key, the refusal.
 pub(super) async fn join_in_tx(
     tx: &mut PgConnection,
     applications: &[Application],
 ) -> sqlx::Result<GroupPerformed<Applications>> {
     let commands: Vec<Once> = applications.iter().map(|application| application.once.clone()).collect();
     let are_ours = idempotency::try_lock_all_in_tx(tx, &commands).await?;
-    let recorded = idempotency::recorded_all_in_tx(tx, &commands).await?;
-    let before: Vec<_> = are_ours.into_iter().zip(recorded).map(before).collect();
+    let recorded_before = idempotency::recorded_all_in_tx(tx, &commands).await?;
+    let before: Vec<_> = are_ours.into_iter().zip(recorded_before).map(before).collect();
 
     let fresh = applications.iter().zip(&before).filter(|(_, before)| before.is_none());
     let fresh: Vec<&Application> = fresh.map(|(application, _)| application).collect();
@@ -39,25 +39,35 @@ pub(super) async fn join_in_tx(
     let (mut events, mut records, mut verdicts) = (Vec::new(), Vec::new(), Vec::new());
     for (application, before) in applications.iter().zip(before) {
         let Application { applicant, membership_id, once, provenance, .. } = application;
+        let mut remember = |decision| -> sqlx::Result<()> {
+            if once.has_key() {
+                records.push((once, recorded(decision)?));
+            }
+            Ok(())
+        };
         verdicts.push(match (before, admitted.remove(membership_id)) {
             (Some(decided), _) => Verdict::Now(decided),
-            (None, None) => taken.refuse(applicant).map_or(Verdict::Later, |error| Verdict::Now(Err(error))),
+            (None, None) => match taken.refuse(applicant) {
+                None => Verdict::Later,
+                Some(refusal) => {
+                    remember(Decision::Refused(refusal))?;
+                    Verdict::Now(Err(refusal.into()))
+                }
+            },
             (None, Some(member)) => {
                 let (member_id, membership_id, version) = (member.member_id, *membership_id, member.version);
                 let aggregate = AggregateVersion { member_id, membership_id, version };
                 events.push(NewEvent::new(aggregate, &MemberJoined(member.to_state()), provenance)?);
-                records.push((once, member_id.to_string()));
+                remember(Decision::Granted(member_id))?;
                 after.add(|| metrics::became(MemberStatus::Ready));
                 Verdict::Now(Ok(Joined::Now(member)))
             }
         });
     }
-    if events.is_empty() {
-        return Ok(GroupPerformed { verdicts, written: None });
-    }
     outbox::append_all_in_tx(tx, &events).await?;
     idempotency::record_all_in_tx(tx, &records).await?;
-    Ok(GroupPerformed { verdicts, written: Some(after) })
+    let has_written = !events.is_empty() || !records.is_empty();
+    Ok(GroupPerformed { verdicts, written: has_written.then_some(after) })
 }
 
 /// What became of an application when it came before, and what its key has against it.
@@ -68,13 +78,15 @@ fn before(
         return Some(Err(OnceError::InProgress.into()));
     }
     let answer = recorded.map_err(JoinError::from).transpose()?;
-    Some(answer.and_then(|answer| Ok(Joined::Before(granted(&answer)?))))
+    Some(answer.and_then(|answer| Ok(Joined::Before(decision(&answer)?))))
 }
 
-/// What is recorded of a joining is the id: the rest of the answer is in the application, and personal.
-fn granted(answer: &str) -> Result<MemberId, JoinError> {
-    let id = answer.parse().ok().and_then(|id: i64| MemberId::try_from(id).ok());
-    id.ok_or_else(|| sqlx::Error::Decode("no memberId was recorded".into()).into())
+fn recorded(decision: Decision) -> sqlx::Result<String> {
+    serde_json::to_string(&decision).map_err(|error| sqlx::Error::Encode(error.into()))
+}
+
+fn decision(recorded: &str) -> sqlx::Result<Decision> {
+    serde_json::from_str(recorded).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 /// Stores the members of those applications that nobody stands in the way of.
@@ -131,10 +143,10 @@ impl Taken {
     }
 
     /// What stands in an applicant's way: nothing where only a generated id was taken, or whoever stood there has left by now.
-    fn refuse(&self, applicant: &Applicant) -> Option<JoinError> {
+    fn refuse(&self, applicant: &Applicant) -> Option<Refusal> {
         if applicant.member_id.is_some_and(|member_id| self.member_ids.contains(&member_id)) {
-            return Some(JoinError::MemberIdTaken);
+            return Some(Refusal::MemberIdTaken);
         }
-        self.phone_nos.contains(&applicant.phone_no).then_some(JoinError::PhoneTaken)
+        self.phone_nos.contains(&applicant.phone_no).then_some(Refusal::PhoneTaken)
     }
 }

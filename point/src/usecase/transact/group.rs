@@ -16,7 +16,7 @@ use crate::store::lots::BrokenBooks;
 use crate::store::{Origin, accounts, lots};
 use crate::usecase::Journal;
 
-/// Carries out commands in their order. A refused one leaves nothing behind.
+/// Carries out commands in their order. A refused one leaves nothing behind but, under its key, the refusal.
 pub(super) async fn perform_in_tx(
     tx: &mut PgConnection,
     terms: &Terms,
@@ -65,12 +65,18 @@ pub(super) async fn perform_in_tx(
             Ok(Decision::Booked { number, member_status }) => {
                 let transaction = transactions.get(number).cloned().ok_or(sqlx::Error::RowNotFound)?;
                 let done = Done { member_status, transaction };
-                records.push((once, record(&done)));
+                records.extend(record(Ok(&done)).map(|answer| (once, answer)));
                 Verdict::Now(Ok(Performed::Now(Box::new(done))))
             }
-            Err(error) => Verdict::Now(Err(error)),
+            Err(error) => {
+                if once.has_key() && error.is_decision() {
+                    records.extend(record(Err(&error)).map(|answer| (once, answer)));
+                }
+                Verdict::Now(Err(error))
+            }
         });
     }
+    let has_written = has_written || !records.is_empty();
     idempotency::record_all_in_tx(tx, &records).await?;
     Ok(GroupPerformed { verdicts, written: has_written.then_some(after) })
 }
