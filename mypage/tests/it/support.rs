@@ -11,7 +11,7 @@ use serde_json::Value;
 use shared_events::delivery::{AfterCommit, EventHandler, Outcome};
 use shared_events::event::{
     MemberJoined, MemberState, MemberStatus, MemberStatusChanged, MemberWithdrawn, NextExpiration,
-    PointsEarned, PointsForfeited, PointsUsed,
+    PointsEarned, PointsForfeited, PointsRestored, PointsUsed,
 };
 use shared_events::{Envelope, Event, MemberId, MembershipId, Provenance};
 use sqlx::{PgConnection, PgPool};
@@ -160,6 +160,23 @@ impl Membership {
             next_expiration: Some(NextExpiration { points: version, expires_at: now() }),
         };
         self.record("/point", "PointsEarned", version, Event::PointsEarned(event))
+    }
+
+    /// The cancellation, as point tells of it in full, of a use of 1 point with this receipt.
+    pub fn restored_in(self, transaction_id: i64, reference: &str, version: i64) -> Record {
+        let event = PointsRestored {
+            member_id: self.member_id(),
+            membership_id: self.id,
+            amount: 1,
+            remain_point: version,
+            occurred_at: now(),
+            transaction_id,
+            refers_to: Some(transaction_id - 1),
+            reference: Some(reference.to_owned()),
+            lots: Vec::new(),
+            next_expiration: None,
+        };
+        self.record("/point", "PointsRestored", version, Event::PointsRestored(event))
     }
 
     pub fn used(self, remain_point: i64, version: i64) -> Record {

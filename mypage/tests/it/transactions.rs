@@ -48,6 +48,21 @@ async fn a_page_shows_a_transaction_and_what_expires_next() {
 }
 
 #[tokio::test]
+async fn a_cancellation_goes_under_the_receipt_of_what_it_cancels() {
+    let membership = Membership::of(1);
+    let service = with_page(membership).await;
+    service.deliver(membership.restored_in(8, "R-7", 2)).await;
+    let page = service.get("/mypages/1").await.body;
+    assert_eq!(
+        page["transactions"],
+        json!([{
+            "transactionId": 8, "type": "USE_CANCEL", "amount": 1, "remainPoint": 2, "reference": "R-7",
+            "occurredAt": now(),
+        }])
+    );
+}
+
+#[tokio::test]
 async fn the_latest_20_are_shown_newest_first_and_few_more_are_kept() {
     let membership = Membership::of(1);
     let service = with_page(membership).await;

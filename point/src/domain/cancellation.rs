@@ -14,6 +14,8 @@ pub struct Original {
     pub transaction_id: TransactionId,
     /// What it recorded.
     pub entry_type: EntryType,
+    /// The shop's receipt.
+    pub reference: Option<String>,
     /// How many points it moved, > 0.
     pub amount: Points,
     /// How many of them were cancelled before.
@@ -221,6 +223,7 @@ mod tests {
         Original {
             transaction_id,
             entry_type: booking.entry_type,
+            reference: None,
             amount: points(booking.amount.abs()),
             cancelled: Points::ZERO,
             expired: Points::ZERO,
@@ -232,7 +235,7 @@ mod tests {
         let (amount, returned) = (points(100), Points::ZERO);
         let shares = vec![Share { lot_id, amount, returned, expires_at: at(lot_id) }];
         let (entry_type, cancelled, expired) = (EntryType::Earn, Points::ZERO, Points::ZERO);
-        Original { transaction_id: 1, entry_type, amount, cancelled, expired, shares }
+        Original { transaction_id: 1, entry_type, reference: None, amount, cancelled, expired, shares }
     }
 
     fn used(account: &mut Account, amount: i64) -> Original {

@@ -57,6 +57,8 @@ struct Books {
     lots: HashMap<LotId, (i64, DateTime<Utc>)>,
     /// The lots that each lot replaces.
     replaced: HashMap<LotId, LotId>,
+    /// The earning that made each lot, or the lot that it replaces in the end.
+    earnings: HashMap<LotId, usize>,
     sum: i64,
 }
 
@@ -74,6 +76,7 @@ impl Books {
             transactions: Vec::new(),
             lots: HashMap::new(),
             replaced: HashMap::new(),
+            earnings: HashMap::new(),
             sum: 0,
         }
     }
@@ -98,8 +101,11 @@ impl Books {
                     return;
                 }
                 let original = which.get(&self.transactions).clone();
-                let amount = amount.map(points);
-                self.account.cancel(&original, amount, now, far, *policy).map_err(|_| ())
+                let cancelled = self.account.cancel(&original, amount.map(points), now, far, *policy);
+                if let (Ok(booking), SpentPolicy::Refuse) = (&cancelled, policy) {
+                    assert_taken_from_its_own(&original, booking);
+                }
+                cancelled.map_err(|_| ())
             }
             Step::Pass { seconds } => {
                 self.now += TimeDelta::seconds(*seconds);
@@ -135,6 +141,7 @@ impl Books {
         }
         self.sum += booking.amount;
         self.note_cancelled(booking, &ids);
+        self.note_earned_and_expired(booking, &ids);
         let made = ids.iter().zip(&booking.new_lots).map(|(id, lot)| (*id, lot.amount, lot.expires_at));
         let burnt = booking.lot_changes.iter().map(|it| (it.lot_id, points(it.amount.abs()), it.expires_at));
         let share =
@@ -142,6 +149,7 @@ impl Books {
         self.transactions.push(Original {
             transaction_id: i64::try_from(self.transactions.len()).unwrap(),
             entry_type: booking.entry_type,
+            reference: None,
             amount: points(booking.amount.abs()),
             cancelled: Points::ZERO,
             expired: Points::ZERO,
@@ -209,6 +217,28 @@ impl Books {
         }
     }
 
+    /// Which lots are an earning's own, and how many points of them were not used in time.
+    fn note_earned_and_expired(&mut self, booking: &Booking, ids: &[LotId]) {
+        for (lot_id, lot) in ids.iter().zip(&booking.new_lots) {
+            let earning = match lot.replaces {
+                Some(replaced) => self.earnings.get(&replaced).copied(),
+                None => (booking.entry_type == EntryType::Earn).then_some(self.transactions.len()),
+            };
+            let Some(earning) = earning else { continue };
+            self.earnings.insert(*lot_id, earning);
+            if let Some(original) = self.transactions.get_mut(earning) {
+                let (amount, expires_at) = (lot.amount, lot.expires_at);
+                original.shares.push(Share { lot_id: *lot_id, amount, returned: Points::ZERO, expires_at });
+            }
+        }
+        for change in booking.lot_changes.iter().filter(|_| booking.entry_type == EntryType::Expire) {
+            if let Some(earning) = self.earnings.get(&change.lot_id) {
+                let original = &mut self.transactions[*earning];
+                original.expired = original.expired.checked_add(points(-change.amount)).unwrap();
+            }
+        }
+    }
+
     fn check(&self) {
         assert_eq!(self.account.balance.get(), self.sum, "the balance is the sum of the entries");
         assert_eq!(self.account.lots.total(), self.sum, "and what is left of the lots");
@@ -223,6 +253,17 @@ impl Books {
             );
         }
     }
+}
+
+/// What was earned and has expired is gone: neither is it taken again, nor are other lots in its place.
+fn assert_taken_from_its_own(original: &Original, booking: &Booking) {
+    if booking.entry_type != EntryType::EarnCancel {
+        return;
+    }
+    let is_own = |change: &LotChange| original.shares.iter().any(|share| share.lot_id == change.lot_id);
+    assert!(booking.lot_changes.iter().all(is_own), "{booking:?} takes what {original:?} has not made");
+    let gone = original.cancelled.get() + original.expired.get() - booking.amount;
+    assert!(gone <= original.amount.get(), "{booking:?} takes what of {original:?} is gone");
 }
 
 proptest! {

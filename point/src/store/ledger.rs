@@ -212,7 +212,7 @@ pub async fn original_in_tx(
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<Original>> {
     let Some(entry) = sqlx::query!(
-        r#"SELECT type AS entry_type, abs(amount) AS "amount!",
+        r#"SELECT type AS entry_type, reference, abs(amount) AS "amount!",
                   (SELECT coalesce(sum(abs(amount)), 0)::bigint FROM ledger_entry WHERE refers_to = $2) AS "cancelled!"
            FROM ledger_entry WHERE membership_id = $1 AND entry_id = $2"#,
         membership_id.0,
@@ -231,6 +231,7 @@ pub async fn original_in_tx(
     Ok(Some(Original {
         transaction_id,
         entry_type,
+        reference: entry.reference,
         amount: decoded(Points::try_from(entry.amount))?,
         cancelled: decoded(Points::try_from(entry.cancelled))?,
         expired: decoded(Points::try_from(expired))?,

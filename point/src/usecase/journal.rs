@@ -237,6 +237,7 @@ fn event(
                 occurred_at,
                 transaction_id,
                 refers_to,
+                reference,
                 lots,
                 next_expiration,
             };
@@ -265,6 +266,7 @@ fn event(
                 occurred_at,
                 transaction_id,
                 refers_to,
+                reference,
                 lots,
                 next_expiration,
             };

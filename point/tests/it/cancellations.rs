@@ -30,6 +30,7 @@ async fn a_use_is_given_back_in_parts_to_the_lots_that_paid_it() {
     assert_eq!(first.status, 201, "{first:?}");
     assert_eq!((first.number("amount"), first.number("remainPoint")), (170, 1_020));
     assert_eq!((first.number("refersTo"), &first.body["type"]), (id, &json!("USE_CANCEL")));
+    assert_eq!(first.body["reference"], "R-2", "the receipt of what it cancels");
     let more = service.cancel(1, id, Some(81)).await;
     assert_eq!((more.problem(), more.number("cancellablePoint")), ((422, "invalid-request"), 80));
     assert_eq!(service.cancel(1, id, None).await.number("amount"), 80);
@@ -37,8 +38,11 @@ async fn a_use_is_given_back_in_parts_to_the_lots_that_paid_it() {
     for amount in [None, Some(1)] {
         assert_eq!(service.cancel(1, id, amount).await.problem(), (409, "already-cancelled"));
     }
-    let types: Vec<_> = service.published(1).await.into_iter().map(|event| event.event_type).collect();
+    let published = service.published(1).await;
+    let types: Vec<_> = published.iter().map(|event| event.event_type.as_str()).collect();
     assert_eq!(types[2..], ["PointsUsed", "PointsRestored", "PointsRestored"]);
+    let restored = &published[3].payload;
+    assert_eq!((&restored["refersTo"], &restored["reference"]), (&json!(id), &json!("R-2")));
     service.assert_books_are_right().await;
 }
 

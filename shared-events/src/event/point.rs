@@ -150,6 +150,9 @@ pub struct PointsRestored {
     /// The transaction that it cancels.
     #[serde(default)]
     pub refers_to: Option<i64>,
+    /// The shop's receipt, of that one.
+    #[serde(default)]
+    pub reference: Option<String>,
     /// What it did to lots.
     pub lots: Vec<LotPart>,
     /// What expires next after it; none when nothing is left.
@@ -178,6 +181,9 @@ pub struct PointsAdjusted {
     /// The transaction that it cancels.
     #[serde(default)]
     pub refers_to: Option<i64>,
+    /// The shop's receipt, of that one.
+    #[serde(default)]
+    pub reference: Option<String>,
     /// What it did to lots.
     pub lots: Vec<LotPart>,
     /// What expires next after it; none when nothing is left.

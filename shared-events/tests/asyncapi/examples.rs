@@ -168,6 +168,7 @@ fn balance_events() -> Vec<Example> {
         occurred_at: restored_at,
         transaction_id: 4,
         refers_to: Some(3),
+        reference: Some("R-2".to_owned()),
         lots: vec![lot(EARNED_LOT, 100)],
         next_expiration: next(EARNED_LOT, 300),
     };
@@ -180,6 +181,7 @@ fn balance_events() -> Vec<Example> {
         occurred_at: adjusted_at,
         transaction_id: 5,
         refers_to: None,
+        reference: None,
         lots: vec![lot(EARNED_LOT, -50)],
         next_expiration: next(EARNED_LOT, 250),
     };

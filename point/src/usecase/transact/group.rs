@@ -190,8 +190,8 @@ impl Books {
         }
         let mut changed = account.clone();
         let expired = changed.expire(request.now).map(|booking| (changed.clone(), booking));
-        let booking = match decide_in_tx(tx, terms, &mut changed, request).await? {
-            Ok(booking) => booking,
+        let (booking, remarks) = match decide_in_tx(tx, terms, &mut changed, request).await? {
+            Ok(decided) => decided,
             Err(refused) => return Ok(Err(refused)),
         };
         let receipt = receipt(account.membership_id, request);
@@ -204,7 +204,7 @@ impl Books {
         if let Some((mut without_expired, booking)) = expired {
             journal.note(&mut without_expired, booking, Remarks::default(), origin);
         }
-        journal.note(&mut changed, booking, request.remarks.clone(), origin);
+        journal.note(&mut changed, booking, remarks, origin);
         let member_status = changed.member_status();
         if let Some(transaction) = draft.last_as_draft() {
             return Ok(Ok(Decision::Draft(Box::new(Done { member_status, transaction }))));
@@ -216,13 +216,13 @@ impl Books {
     }
 }
 
-/// Applies the rules to an account without what is no longer valid.
+/// Applies the rules to an account without what is no longer valid. A cancellation goes under the receipt of what it cancels.
 async fn decide_in_tx(
     tx: &mut PgConnection,
     terms: &Terms,
     account: &mut Account,
     request: &Request,
-) -> sqlx::Result<Result<Booking, TransactError>> {
+) -> sqlx::Result<Result<(Booking, Remarks), TransactError>> {
     let now = request.now;
     let until = terms.validity.of_earning(now);
     let decided = match request.command {
@@ -235,9 +235,10 @@ async fn decide_in_tx(
             let cancelled = account.cancel(&original, amount, now, grace_until, terms.spent);
             let refused =
                 |reason| TransactError::CancelRefused { account: Box::new(account.clone()), reason };
-            return Ok(cancelled.map_err(refused));
+            let remarks = Remarks { reference: original.reference, ..request.remarks.clone() };
+            return Ok(cancelled.map(|booking| (booking, remarks)).map_err(refused));
         }
     };
     let refused = |reason| TransactError::Refused { account: Box::new(account.clone()), reason };
-    Ok(decided.map_err(refused))
+    Ok(decided.map(|booking| (booking, request.remarks.clone())).map_err(refused))
 }
