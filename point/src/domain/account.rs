@@ -194,9 +194,9 @@ impl Account {
         self.credit(EntryType::Signup, Points::SIGNUP, now, expires_at).ok()
     }
 
-    /// Takes what is no longer valid. `None` when nothing is due.
-    pub fn expire(&mut self, now: DateTime<Utc>) -> Option<Booking> {
-        let changes = self.lots.expire(now);
+    /// Takes what is no longer valid, of so many lots at most, those that were due first. `None` when nothing is due.
+    pub fn expire(&mut self, now: DateTime<Utc>, most_lots: usize) -> Option<Booking> {
+        let changes = self.lots.expire(now, most_lots);
         (!changes.is_empty()).then(|| self.book(EntryType::Expire, None, changes, Vec::new()))
     }
 
@@ -381,11 +381,14 @@ mod tests {
             let booking = account.change(PointChange::Earn(points(7)), now(), expires_at).unwrap();
             account.add_lots(&booking.new_lots, &[lot_id]);
         }
-        assert_eq!((account.usable(now()), account.expire(now())), (14, None));
+        assert_eq!((account.usable(now()), account.expire(now(), usize::MAX)), (14, None));
         assert_eq!(account.usable(end), 7);
-        let booking = account.expire(end).unwrap();
+        let booking = account.expire(end, usize::MAX).unwrap();
         assert_eq!((booking.entry_type, booking.amount), (EntryType::Expire, -7));
-        assert_eq!((account.balance, account.usable(end), account.expire(end)), (points(7), 7, None));
+        assert_eq!(
+            (account.balance, account.usable(end), account.expire(end, usize::MAX)),
+            (points(7), 7, None)
+        );
     }
 
     #[test]
@@ -400,7 +403,7 @@ mod tests {
         assert_eq!(change(&mut account, 1), Err(ChangeRefused::Closed));
         assert_eq!(account.adjust(PointChange::Earn(points(1)), now(), NEVER), Err(ChangeRefused::Closed));
         assert!(!account.follow_member(MemberStatus::Normal, 9));
-        assert_eq!((account.grant_signup(now(), NEVER), account.expire(NEVER)), (None, None));
+        assert_eq!((account.grant_signup(now(), NEVER), account.expire(NEVER, usize::MAX)), (None, None));
         assert_eq!(account, closed);
     }
 

@@ -82,9 +82,9 @@ impl Lots {
         Some(changes)
     }
 
-    /// Takes all that is no longer valid.
-    pub fn expire(&mut self, now: DateTime<Utc>) -> Vec<LotChange> {
-        let due = self.0.iter().take_while(|lot| !lot.is_valid(now));
+    /// Takes what is no longer valid, of so many lots at most.
+    pub fn expire(&mut self, now: DateTime<Utc>, most_lots: usize) -> Vec<LotChange> {
+        let due = self.0.iter().take_while(|lot| !lot.is_valid(now)).take(most_lots);
         let change = |lot: &Lot| LotChange {
             lot_id: lot.lot_id,
             amount: -lot.remaining.get(),
@@ -97,7 +97,7 @@ impl Lots {
 
     /// Takes everything.
     pub fn burn_all(&mut self) -> Vec<LotChange> {
-        self.expire(DateTime::<Utc>::MAX_UTC)
+        self.expire(DateTime::<Utc>::MAX_UTC, usize::MAX)
     }
 
     /// Gives points back.

@@ -1,6 +1,6 @@
 //! Accounts in Postgres, without their lots: see [`lots`](super::lots).
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use shared_events::event::MemberStatus;
@@ -160,15 +160,26 @@ pub async fn try_lead_in_tx(tx: &mut PgConnection, job: &str) -> sqlx::Result<bo
     Ok(is_ours)
 }
 
-/// Accounts that have lots which are no longer valid, locked until the transaction ends, and the last lot that was looked
-/// at. Begins behind a lot, by expiry and id. Whoever holds a lock is left for the next time, so that nothing waits here.
+/// Accounts that have lots which are no longer valid.
+#[derive(Debug)]
+pub struct Due {
+    /// The accounts, locked until the transaction ends.
+    pub accounts: Vec<Account>,
+    /// How many such lots were found of each account. It may have more.
+    pub found: HashMap<MembershipId, usize>,
+    /// The last lot that was found.
+    pub last: Option<(DateTime<Utc>, LotId)>,
+}
+
+/// Locks the accounts of the next so many lots that are no longer valid. Begins behind a lot, by expiry and id. An account that
+/// somebody else has locked is left for the next time, so that nothing waits here.
 pub async fn lock_due_in_tx(
     tx: &mut PgConnection,
     behind: (DateTime<Utc>, LotId),
     now: DateTime<Utc>,
     limit: i64,
-) -> sqlx::Result<(Vec<Account>, Option<(DateTime<Utc>, LotId)>)> {
-    let due = sqlx::query!(
+) -> sqlx::Result<Due> {
+    let lots = sqlx::query!(
         "SELECT membership_id, expires_at, lot_id FROM lot
          WHERE remaining > 0 AND expires_at <= $1 AND (expires_at, lot_id) > ($2, $3)
          ORDER BY expires_at, lot_id LIMIT $4",
@@ -179,8 +190,12 @@ pub async fn lock_due_in_tx(
     )
     .fetch_all(&mut *tx)
     .await?;
-    let last = due.last().map(|lot| (lot.expires_at, lot.lot_id));
-    let memberships: Vec<Uuid> = due.into_iter().map(|lot| lot.membership_id).collect();
+    let last = lots.last().map(|lot| (lot.expires_at, lot.lot_id));
+    let mut found = HashMap::new();
+    for lot in lots {
+        *found.entry(MembershipId(lot.membership_id)).or_default() += 1;
+    }
+    let memberships: Vec<Uuid> = found.keys().map(|membership_id| membership_id.0).collect();
     let accounts = sqlx::query_as!(
         Row,
         "SELECT membership_id, member_id, member_status, member_version, balance, version, signup_granted, forfeited
@@ -189,7 +204,8 @@ pub async fn lock_due_in_tx(
     )
     .fetch_all(tx)
     .await?;
-    Ok((accounts.into_iter().map(Account::try_from).collect::<sqlx::Result<_>>()?, last))
+    let accounts = accounts.into_iter().map(Account::try_from).collect::<sqlx::Result<_>>()?;
+    Ok(Due { accounts, found, last })
 }
 
 /// Stores new accounts, each with the time of its opening.

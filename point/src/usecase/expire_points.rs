@@ -9,12 +9,16 @@ use sqlx::PgPool;
 
 use super::Journal;
 use crate::domain::LotId;
+use crate::store::accounts::Due;
 use crate::store::{Origin, accounts, lots};
 
-/// How many due lots the first batch of a round looks for. An account that has one of them loses all that are due.
+/// How many due lots the first batch of a round looks for.
 const FIRST_BATCH: i64 = 100;
 const SMALLEST_BATCH: i64 = 10;
 const LARGEST_BATCH: i64 = 1_000;
+/// An account usually has several due lots, and is better changed once than several times: for each lot that was looked for,
+/// so many others may be taken in passing.
+const IN_PASSING: i64 = 10;
 /// What a batch is to take, however many lots an account has and however fast the machine is: so long does an earning or a
 /// use wait for it.
 const BATCH_TIME: Duration = Duration::from_millis(15);
@@ -52,9 +56,9 @@ pub type Cursor = (DateTime<Utc>, LotId);
 /// Before all lots.
 pub const BEGINNING: Cursor = (DateTime::UNIX_EPOCH, 0);
 
-/// Expires what is due of the accounts of the next `batch` due lots, in one transaction, and publishes it. Returns how many
-/// accounts, and where the next batch begins; `None` when there is no next one, or another replica is at it. Who dies in
-/// between leaves the rest due. What cannot be expired now is left for the next round, and does not stand in the way of the rest.
+/// Expires the next `batch` due lots and what else is due of their accounts, a bounded number, in one transaction, and publishes
+/// it. Returns how many accounts, and where the next batch begins; `None` when there is no next one, or another replica is at
+/// it. Who dies in between leaves the rest due. What cannot be expired now is left for the next round, and does not stand in the way of the rest.
 ///
 /// # Errors
 /// When the database fails: nothing has expired then.
@@ -71,11 +75,16 @@ pub async fn expire_batch(
     }
     let provenance = Provenance { actor: "service:point".to_owned(), traceparent: None };
     let origin = Origin { provenance: &provenance, cause: None, now };
-    let (due, last) = accounts::lock_due_in_tx(&mut tx, behind, now, batch).await?;
+    let Due { accounts, found, last } = accounts::lock_due_in_tx(&mut tx, behind, now, batch).await?;
     let mut journal = Journal::default();
-    for account in lots::load_all_in_tx(&mut tx, due).await? {
+    let mut in_passing = usize::try_from(batch * IN_PASSING).unwrap_or_default();
+    for account in lots::load_all_in_tx(&mut tx, accounts).await? {
         match account {
-            Ok(mut account) => journal.note_expiry(&mut account, origin),
+            Ok(mut account) => {
+                let found = found.get(&account.membership_id).copied().unwrap_or_default();
+                let expired = journal.note_expiry(&mut account, found + in_passing, origin);
+                in_passing -= expired.saturating_sub(found);
+            }
             Err(broken) => tracing::error!(error = %broken, "an account is left alone"),
         }
     }

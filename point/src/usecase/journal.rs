@@ -76,11 +76,17 @@ impl Journal {
         Ok(())
     }
 
-    /// Takes what is no longer valid out of an account that is locked.
-    pub(crate) fn note_expiry(&mut self, account: &mut Account, origin: Origin<'_>) {
-        if let Some(expired) = account.expire(origin.now) {
-            self.note(account, expired, Remarks::default(), origin);
-        }
+    /// Takes what is no longer valid out of an account that is locked, of so many lots at most. Returns of how many.
+    pub(crate) fn note_expiry(
+        &mut self,
+        account: &mut Account,
+        most_lots: usize,
+        origin: Origin<'_>,
+    ) -> usize {
+        let Some(expired) = account.expire(origin.now, most_lots) else { return 0 };
+        let lots = expired.lot_changes.len();
+        self.note(account, expired, Remarks::default(), origin);
+        lots
     }
 
     /// How many bookings were noted.

@@ -32,11 +32,11 @@ async fn expire(service: &Service, now: DateTime<Utc>) -> usize {
 }
 
 /// A whole round: how many accounts each batch expired.
-async fn expire_all(service: &Service, now: DateTime<Utc>) -> Vec<i64> {
+async fn expire_all(service: &Service, batch: i64, now: DateTime<Utc>) -> Vec<i64> {
     let (mut expired, mut behind) = (Vec::new(), Some(BEGINNING));
     while let Some(last) = behind {
         let (count, next) =
-            expire_batch(&service.pool, &Wake::new(), last, BATCH, now).await.expect("a batch");
+            expire_batch(&service.pool, &Wake::new(), last, batch, now).await.expect("a batch");
         expired.push(i64::try_from(count).expect("few"));
         behind = next;
     }
@@ -121,16 +121,34 @@ async fn many_accounts_expire_batch_by_batch_and_one_that_is_in_use_is_left_for_
     // Books that do not fit, and are the first: they do not stand in the way.
     service.as_owner("UPDATE account SET balance = 31 WHERE member_id = 2").await;
     service.as_owner("UPDATE lot SET expires_at = '2026-03-31' FROM account a WHERE a.membership_id = lot.membership_id AND member_id = 2").await;
-    let expired = expire_all(&service, end()).await;
+    let expired = expire_all(&service, BATCH, end()).await;
     assert_eq!(expired.iter().sum::<i64>(), accounts - 2);
     assert!(expired.iter().all(|count| *count <= BATCH), "{expired:?}");
     in_use.rollback().await.expect("the lock is released");
     service.as_owner("UPDATE account SET balance = 30 WHERE member_id = 2").await;
-    assert_eq!(expire_all(&service, end()).await.iter().sum::<i64>(), 2);
+    assert_eq!(expire_all(&service, BATCH, end()).await.iter().sum::<i64>(), 2);
     service.assert_books_are_right().await;
     let events = sqlx::query_scalar("SELECT count(*) FROM outbox WHERE type = 'PointsExpired'");
     let events: i64 = events.fetch_one(&service.pool).await.expect("the events");
     assert_eq!(events, accounts);
+}
+
+#[tokio::test]
+async fn an_account_of_many_due_lots_loses_them_in_several_transactions() {
+    let membership = Membership::of(1);
+    let service = Service::with_normal_member(membership).await;
+    for number in 0..40 {
+        let expires_at = end() - TimeDelta::seconds(number / 4);
+        let reference = format!("R-{number}");
+        let body = json!({ "type": "EARN", "amount": 1, "reference": reference, "expiresAt": expires_at });
+        service.transact(1, &body).await;
+    }
+    let before = service.ledger(membership).await.len();
+    assert_eq!(expire_all(&service, 1, end()).await, [1, 1, 1, 1, 0]);
+    let expired =
+        [("EXPIRE", -11, 1_029), ("EXPIRE", -11, 1_018), ("EXPIRE", -11, 1_007), ("EXPIRE", -7, 1_000)];
+    assert_eq!(entries(&service.ledger(membership).await)[before..], expired);
+    service.assert_books_are_right().await;
 }
 
 #[tokio::test]
