@@ -1,21 +1,26 @@
 //! `point reconcile`: whether the entries, the balance and the lots of every account agree, and with my page.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
+use std::mem;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::{Args, value_parser};
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
-use serde_json::Value;
 use sqlx::PgPool;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::store::books::{self, Books};
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// As many as my page lists at once.
+const PAGES_AT_A_TIME: u32 = 200;
+/// So many members that differ are remembered until the end.
+const MOST_SUSPECTS: usize = 100_000;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What to compare, and how.
@@ -45,34 +50,42 @@ struct Tally {
     differences: u64,
 }
 
+impl Tally {
+    fn note(&mut self, difference: &str) -> io::Result<()> {
+        self.differences += 1;
+        writeln!(io::stdout(), "{difference}")
+    }
+}
+
 /// Compares everything and prints what differs: 0 when nothing does, 1 otherwise.
 ///
 /// # Errors
 /// When the database, my page or the output fails.
 pub async fn reconcile(pool: &PgPool, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
-    let mypage = args.mypage_url.as_ref().map(|base| MyPage::new(base, args.patience)).transpose()?;
+    let mut mypage = args.mypage_url.as_ref().map(|base| MyPage::new(base, args.patience)).transpose()?;
     let expected = books::estimate(pool).await?;
     let mut after = (0, Uuid::nil());
     let mut tally = Tally::default();
     loop {
         let page = books::page(pool, after, args.batch).await?;
-        let Some(last) = page.last() else { break };
-        after = (last.member_id, last.membership_id);
         for difference in page.iter().filter_map(own_difference) {
-            tally.differences += 1;
-            writeln!(io::stdout(), "{difference}")?;
+            tally.note(&difference)?;
         }
-        if let Some(mypage) = &mypage {
-            for difference in mypage.differences(pool, &page).await? {
-                tally.differences += 1;
-                writeln!(io::stdout(), "{difference}")?;
-            }
+        let last = page.last().map(|books| (books.member_id, books.membership_id));
+        if let Some(mypage) = &mut mypage {
+            let until = last.map_or(i64::MAX, |(member_id, _)| member_id);
+            mypage.compare(pool, &page, after.0, until, &mut tally).await?;
         }
+        let Some(last) = last else { break };
+        after = last;
         tally.accounts += page.len() as u64;
         tally.entries += page.iter().map(|books| books.entry_count).sum::<i64>();
         if !args.quiet {
             writeln!(io::stderr(), "{} of about {expected} accounts compared", tally.accounts)?;
         }
+    }
+    if let Some(mypage) = &mut mypage {
+        mypage.settle(pool, &mut tally).await?;
     }
     let Tally { accounts, entries, differences } = tally;
     writeln!(io::stdout(), "{accounts} accounts with {entries} entries compared, {differences} differences")?;
@@ -91,84 +104,123 @@ fn own_difference(books: &Books) -> Option<String> {
     })
 }
 
+/// My page, and the members whose balance it has shown otherwise. It may only lag behind, so they are looked at again in the
+/// end.
 struct MyPage {
     http: Client,
     base: Url,
     patience: Duration,
+    suspects: BTreeSet<i64>,
+}
+
+/// A page: whose, and the balance on it.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    member_id: i64,
+    remain_point: i64,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Shown {
-    remain_point: i64,
+struct Listed {
+    #[serde(rename = "_embedded")]
+    embedded: Pages,
+}
+
+#[derive(Deserialize)]
+struct Pages {
+    mypages: Vec<Shown>,
 }
 
 impl MyPage {
     fn new(base: &Url, patience: u64) -> anyhow::Result<Self> {
         let http = Client::builder().timeout(TIMEOUT).build()?;
-        Ok(Self { http, base: base.clone(), patience: Duration::from_secs(patience) })
+        let patience = Duration::from_secs(patience);
+        Ok(Self { http, base: base.clone(), patience, suspects: BTreeSet::new() })
     }
 
-    /// What my page shows otherwise, also after it has had time to catch up.
-    async fn differences(&self, pool: &PgPool, page: &[Books]) -> anyhow::Result<Vec<String>> {
-        let open = || page.iter().filter(|books| books.is_open);
-        let (Some(first), Some(last)) = (open().next(), open().next_back()) else { return Ok(Vec::new()) };
-        let shown = self.between(first.member_id, last.member_id).await?;
-        let mut differences = Vec::new();
-        for books in open().filter(|books| shown.get(&books.member_id) != Some(&books.balance)) {
-            differences.extend(self.difference(pool, books).await?);
-        }
-        Ok(differences)
-    }
-
-    /// Looks at one account again and again, on both sides, until they agree or my page has had its time.
-    async fn difference(&self, pool: &PgPool, books: &Books) -> anyhow::Result<Option<String>> {
-        let deadline = tokio::time::Instant::now() + self.patience;
-        loop {
-            let shown = self.one(books.member_id).await?;
-            let before = (books.member_id, Uuid::from_u128(books.membership_id.as_u128().saturating_sub(1)));
-            let now = books::page(pool, before, 1).await?;
-            let now = now.into_iter().find(|now| now.membership_id == books.membership_id && now.is_open);
-            // Who has withdrawn meanwhile has no page, or soon will not.
-            let Some(now) = now else { return Ok(None) };
-            if shown == Some(now.balance) {
-                return Ok(None);
+    /// Compares the open accounts of the members behind one up to another with their pages, from both sides.
+    async fn compare(
+        &mut self,
+        pool: &PgPool,
+        accounts: &[Books],
+        behind: i64,
+        until: i64,
+        tally: &mut Tally,
+    ) -> anyhow::Result<()> {
+        let open = accounts.iter().filter(|books| books.is_open);
+        let mut balances: BTreeMap<i64, i64> = open.map(|books| (books.member_id, books.balance)).collect();
+        let mut behind = behind;
+        while behind < until {
+            let pages = self.list(behind).await?;
+            let Some(furthest) = pages.last() else { break };
+            behind = furthest.member_id;
+            for Shown { member_id, remain_point } in pages {
+                if member_id <= until && balances.remove(&member_id) != Some(remain_point) {
+                    self.suspects.insert(member_id);
+                }
             }
-            if tokio::time::Instant::now() > deadline {
-                let shown = shown.map_or("nothing".to_owned(), |shown| shown.to_string());
-                let (member_id, balance) = (now.member_id, now.balance);
-                return Ok(Some(format!("member {member_id}: balance {balance}, my page shows {shown}")));
+            if self.suspects.len() >= MOST_SUSPECTS {
+                self.settle(pool, tally).await?;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
         }
+        self.suspects.extend(balances.into_keys());
+        Ok(())
     }
 
-    /// The balances on the pages from one member to another, page by page of the collection.
-    async fn between(&self, first: i64, last: i64) -> anyhow::Result<HashMap<i64, i64>> {
-        let mut shown = HashMap::new();
-        let mut after = first - 1;
-        while after < last {
-            let url = self.base.join(&format!("mypages?limit=200&after={after}"))?;
-            let answer = self.http.get(url).send().await.context("my page does not answer")?;
-            ensure!(answer.status().is_success(), "my page answers {}", answer.status());
-            let body: Value = answer.json().await.context("my page answers nonsense")?;
-            let pages = body["_embedded"]["mypages"].as_array().cloned().unwrap_or_default();
-            let Some(furthest) = pages.last().and_then(|page| page["memberId"].as_i64()) else { break };
-            let balance = |page: &Value| Some((page["memberId"].as_i64()?, page["remainPoint"].as_i64()?));
-            shown.extend(pages.iter().filter_map(balance));
-            after = furthest;
+    /// Looks at the suspects again and again, on both sides, until they agree or my page has had its time.
+    async fn settle(&mut self, pool: &PgPool, tally: &mut Tally) -> anyhow::Result<()> {
+        let deadline = Instant::now() + self.patience;
+        while !self.suspects.is_empty() {
+            let has_had_its_time = Instant::now() >= deadline;
+            for member_id in mem::take(&mut self.suspects) {
+                match self.difference(pool, member_id).await? {
+                    Some(difference) if has_had_its_time => tally.note(&difference)?,
+                    Some(_) => {
+                        self.suspects.insert(member_id);
+                    }
+                    None => {}
+                }
+            }
+            if !self.suspects.is_empty() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
         }
-        Ok(shown)
+        Ok(())
+    }
+
+    async fn difference(&self, pool: &PgPool, member_id: i64) -> anyhow::Result<Option<String>> {
+        // In this order: what is shown is not newer than what is compared with it.
+        let shown = self.one(member_id).await?;
+        let balance = books::open_balance(pool, member_id).await?;
+        let or_nothing = |points: Option<i64>| points.map_or("nothing".to_owned(), |it| it.to_string());
+        Ok((shown != balance).then(|| match balance {
+            Some(balance) => {
+                format!("member {member_id}: balance {balance}, my page shows {}", or_nothing(shown))
+            }
+            None => format!("member {member_id}: no open account, my page shows {}", or_nothing(shown)),
+        }))
+    }
+
+    /// The next pages behind that of a member.
+    async fn list(&self, behind: i64) -> anyhow::Result<Vec<Shown>> {
+        let answer = self.get(&format!("mypages?limit={PAGES_AT_A_TIME}&after={behind}")).await?;
+        ensure!(answer.status().is_success(), "my page answers {}", answer.status());
+        let Listed { embedded } = answer.json().await.context("my page answers nonsense")?;
+        Ok(embedded.mypages)
     }
 
     async fn one(&self, member_id: i64) -> anyhow::Result<Option<i64>> {
-        let url = self.base.join(&format!("mypages/{member_id}"))?;
-        let answer = self.http.get(url).send().await.context("my page does not answer")?;
+        let answer = self.get(&format!("mypages/{member_id}")).await?;
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
         ensure!(answer.status().is_success(), "my page answers {}", answer.status());
         let shown: Shown = answer.json().await.context("my page answers nonsense")?;
         Ok(Some(shown.remain_point))
+    }
+
+    async fn get(&self, path: &str) -> anyhow::Result<Response> {
+        self.http.get(self.base.join(path)?).send().await.context("my page does not answer")
     }
 }

@@ -43,6 +43,13 @@ pub async fn page(executor: impl PgExecutor<'_>, after: (i64, Uuid), limit: i64)
     .await
 }
 
+/// The balance of a member's open account.
+pub async fn open_balance(executor: impl PgExecutor<'_>, member_id: i64) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!("SELECT balance FROM account WHERE member_id = $1 AND closed_at IS NULL", member_id)
+        .fetch_optional(executor)
+        .await
+}
+
 /// How many accounts there are, roughly.
 pub async fn estimate(executor: impl PgExecutor<'_>) -> sqlx::Result<i64> {
     sqlx::query_scalar!(

@@ -5,6 +5,7 @@ mod concurrency;
 mod contract;
 mod crashes;
 mod erasure;
+mod expiry;
 mod faults;
 mod memberships;
 mod metrics;

@@ -39,7 +39,11 @@ fn the_books_of_every_account_are_compared_with_each_other_and_with_my_page() {
             ),
             ("UPDATE point.lot SET remaining = 1 WHERE remaining = 700", "balance 700, entries 700, lots 1"),
             ("UPDATE mypage.page SET remain_point = 5 WHERE member_id = 4", "balance 1000, my page shows 5"),
-            ("DELETE FROM mypage.page WHERE member_id = 5", "balance 1000, my page shows nothing"),
+            ("DELETE FROM mypage.page WHERE member_id = 5", "member 5: balance 1000, my page shows nothing"),
+            (
+                "UPDATE mypage.page SET member_id = 99 WHERE member_id = 2",
+                "member 99: no open account, my page shows 700",
+            ),
         ] {
             sqlx::query(harm).execute(&world.pool).await.expect("the harm is done");
             let (code, said) = reconcile(&world, &["--quiet", "--patience", "0"]).await;
