@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the three scenarios of the README against a running stack, with HTTPie as a person would.
+"""Runs the scenarios of the README against a running stack, with HTTPie as a person would.
 
 Each GET is polled to its expected answer with a deadline; an answer that is neither expected nor a legal earlier
 state fails at once. Prints how long each answer was waited for. Ports can be set by MEMBER_URL, POINT_URL and
@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 
 MEMBER = os.environ.get("MEMBER_URL", "http://localhost:8081")
 POINT = os.environ.get("POINT_URL", "http://localhost:8083")
@@ -44,13 +45,14 @@ def say(method, url, waited, answer):
 
 
 def call(method, url, *items, status, earlier=(), **fields):
-    """Makes a call until it is answered as expected. `earlier` are (status, fields) that may come before."""
+    """Makes a call until it is answered as expected, and returns the body. `earlier` are (status, fields) that may come before."""
     start = time.monotonic()
     while True:
         answer = http(method, url, *items)
         waited = time.monotonic() - start
         if shows(answer, status, fields):
-            return say(method, url, waited, answer)
+            say(method, url, waited, answer)
+            return answer[1]
         if not any(shows(answer, *state) for state in earlier):
             raise Unexpected(f"{method} {url}: expected {status} {fields}, got {answer}")
         if waited > DEADLINE_S:
@@ -106,6 +108,31 @@ def looks_at_my_page():
     call("GET", f"{MYPAGE}/mypages/3", status=200, **page, remainPoint=1500, earlier=[(200, {"remainPoint": 1000})])
 
 
+def keeps_receipts():
+    join(5, "01033334444", "SEQ5")
+    points = f"{POINT}/points/5"
+    transactions = f"{points}/transactions"
+    call("GET", points, status=200, remainPoint=1000, earlier=[NOT_YET, (200, {"remainPoint": 0})])
+    earning = ("type=EARN", "amount=500", "reference=R-1", "expiresAt=2030-01-01T00:00:00Z", f"Idempotency-Key:{uuid.uuid4()}")
+    earned = call("POST", transactions, *earning, status=201, type="EARN", amount=500, remainPoint=1500, reference="R-1")
+    call("POST", transactions, *earning, status=201, **earned)
+    balance = call("GET", points, status=200, remainPoint=1500)
+    if [expiration["points"] for expiration in balance["expirations"]] != [500, 1000]:
+        raise Unexpected(f"GET {points}: two expirations expected, got {balance}")
+    using = ("type=USE", "amount=700", "reference=R-2")
+    call("POST", f"{transactions}?dryRun=true", *using, status=200, transactionId=None, amount=-700, remainPoint=800)
+    used = call("POST", transactions, *using, status=201, amount=-700, remainPoint=800)["transactionId"]
+    cancellation = f"{transactions}/{used}/cancellation"
+    call("POST", cancellation, "amount=300", "reason=returned", status=201, refersTo=used, reference="R-2", remainPoint=1100)
+    call("POST", cancellation, "reason=returned", status=201, amount=400, remainPoint=1500)
+    call("POST", cancellation, "reason=returned", status=409, code="already-cancelled")
+    call("POST", f"{points}/adjustments", "amount=-100", "reason=counted twice", status=201, remainPoint=1400)
+    listed = call("GET", f"{transactions}?limit=3", status=200)["_embedded"]["transactions"]
+    if [entry["type"] for entry in listed] != ["ADJUST", "USE_CANCEL", "USE_CANCEL"]:
+        raise Unexpected(f"GET {transactions}?limit=3: newest first expected, got {listed}")
+    withdraw(5)
+
+
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 1
     for number in range(1, rounds + 1):
@@ -114,6 +141,7 @@ def main():
         cannot_be_notified()
         looks_at_my_page()
         withdraw(3)
+        keeps_receipts()
     print(f"{rounds} rounds passed")
 
 

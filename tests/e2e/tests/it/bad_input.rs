@@ -12,6 +12,7 @@ struct Case {
     method: Method,
     path: &'static str,
     content_type: &'static str,
+    key: Option<String>,
     body: Vec<u8>,
     status: u16,
     code: &'static str,
@@ -25,12 +26,18 @@ fn case(
     status: u16,
     code: &'static str,
 ) -> Case {
-    Case { method, path, content_type: "application/json", body: body.into(), status, code, pointer: None }
+    let (content_type, body) = ("application/json", body.into());
+    Case { method, path, content_type, key: None, body, status, code, pointer: None }
 }
 
 impl Case {
     fn at(mut self, pointer: &'static str) -> Self {
         self.pointer = Some(pointer);
+        self
+    }
+
+    fn under_key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
         self
     }
 
@@ -109,6 +116,67 @@ fn cases() -> Vec<Case> {
     ]
 }
 
+const TRANSACTIONS: &str = "/points/1/transactions";
+const OF_SIGNUP: &str = "/points/1/transactions/1/cancellation";
+const ADJUSTMENTS: &str = "/points/1/adjustments";
+
+/// At the commands and queries of the ledger, where member 1 has the sign-up's transaction alone, which is the first.
+fn ledger_cases() -> Vec<Case> {
+    let post = |path, body: &str| case(Method::POST, path, body, 422, "invalid-request");
+    let get = |path| case(Method::GET, path, "", 422, "invalid-request");
+    let transaction = |entry_type: &str, amount: &str, more: &str| {
+        let fields = format!(r#"{{"type":"{entry_type}","amount":{amount},"reference":"R-1"{more}}}"#);
+        post(TRANSACTIONS, &fields)
+    };
+    let refused = |path, body: &str, status, code| case(Method::POST, path, body, status, code);
+    let keyed =
+        |path, body: &str, key: String| refused(path, body, 400, "invalid-idempotency-key").under_key(key);
+    let (earning, reason) = (r#"{"type":"EARN","amount":1,"reference":"R-1"}"#, r#"{"reason":"x"}"#);
+    let mut cases = vec![
+        transaction("EARN", "0", "").at("/amount"),
+        transaction("USE", "-1", "").at("/amount"),
+        transaction("EARN", "9007199254740992", "").at("/amount"),
+        transaction("EARN", "1.5", "").at("/amount"),
+        transaction("ADJUST", "1", "").at("/type"),
+        transaction("EARN", "1", r#","expiresAt":"2020-01-01T00:00:00Z""#).at("/expiresAt"),
+        transaction("EARN", "1", r#","expiresAt":"tomorrow""#).at("/expiresAt"),
+        transaction("EARN", "1", r#","expiresAt":"2030-02-30T00:00:00Z""#).at("/expiresAt"),
+        transaction("EARN", "1", r#","balance":9"#).at("/balance"),
+        post(TRANSACTIONS, r#"{"type":"EARN","amount":1}"#).at("/reference"),
+        post(TRANSACTIONS, r#"{"type":"EARN","amount":1,"reference":""}"#).at("/reference"),
+        refused(
+            TRANSACTIONS,
+            r#"{"type":"USE","amount":1001,"reference":"R-1"}"#,
+            422,
+            "insufficient-points",
+        ),
+        refused("/points/99/transactions", earning, 404, "account-not-found"),
+        refused(OF_SIGNUP, reason, 422, "not-cancellable"),
+        refused("/points/2/transactions/1/cancellation", reason, 404, "transaction-not-found"),
+        refused("/points/1/transactions/99/cancellation", reason, 404, "transaction-not-found"),
+        refused("/points/1/transactions/abc/cancellation", reason, 400, "malformed-request"),
+        post(OF_SIGNUP, r#"{"amount":0,"reason":"x"}"#).at("/amount"),
+        post(OF_SIGNUP, r#"{"amount":-1,"reason":"x"}"#).at("/amount"),
+        post(OF_SIGNUP, "{}").at("/reason"),
+        post(ADJUSTMENTS, r#"{"amount":0,"reason":"x"}"#).at("/amount"),
+        post(ADJUSTMENTS, r#"{"amount":1}"#).at("/reason"),
+        refused(ADJUSTMENTS, r#"{"amount":-1001,"reason":"x"}"#, 422, "insufficient-points"),
+        get("/points/1/transactions?limit=0"),
+        get("/points/1/transactions?limit=100000"),
+        get("/points/1/transactions?after=forged"),
+        get("/points/1/transactions?type=GIFT"),
+        get("/points/1/transactions?from=yesterday"),
+        case(Method::GET, "/points/2/transactions/1", "", 404, "transaction-not-found"),
+    ];
+    for key in [String::new(), "k".repeat(256), "k".repeat(10_000)] {
+        cases.push(keyed("/members", r#"{"phoneNo":"01012345678","nickname":"N"}"#, key.clone()));
+        cases.push(keyed("/points/1/transactions", earning, key.clone()));
+        cases.push(keyed(OF_SIGNUP, reason, key.clone()));
+        cases.push(keyed(ADJUSTMENTS, r#"{"amount":1,"reason":"x"}"#, key));
+    }
+    cases
+}
+
 fn url(world: &World, path: &str) -> String {
     let service = match path.split('/').nth(1) {
         Some("points") => "point",
@@ -124,19 +192,22 @@ fn bad_input_is_refused_with_a_problem_and_changes_nothing() {
     block_on(async {
         let world = World::start().await;
         world.client.join_and_be_granted(1).await;
+        world.client.join_and_be_granted(2).await;
         world.quiet().await;
         let before = world.snapshot().await;
         let http = Client::builder().no_proxy().build().expect("a client");
 
-        for case in cases() {
+        for case in cases().into_iter().chain(ledger_cases()) {
             let shown = format!("{} {} {:.80}", case.method, case.path, String::from_utf8_lossy(&case.body));
-            let response = http
+            let request = http
                 .request(case.method, url(&world, case.path))
                 .header("content-type", case.content_type)
-                .body(case.body)
-                .send()
-                .await
-                .unwrap_or_else(|error| panic!("{shown}: {error}"));
+                .body(case.body);
+            let request = match case.key {
+                Some(key) => request.header("idempotency-key", key),
+                None => request,
+            };
+            let response = request.send().await.unwrap_or_else(|error| panic!("{shown}: {error}"));
             assert_eq!(response.headers()["content-type"], "application/problem+json", "{shown}");
             let problem: Value = response.json().await.expect("JSON");
             assert_eq!(problem["status"], case.status, "{shown}: {problem}");

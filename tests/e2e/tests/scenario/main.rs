@@ -1,4 +1,4 @@
-//! The README's three scenarios, typed by HTTPie. A test target of its own, so that it has the machine to itself: its
+//! The README's scenarios, typed by HTTPie. A test target of its own, so that it has the machine to itself: its
 //! deadlines are promises.
 
 use std::io::Write;
