@@ -26,13 +26,15 @@ pub struct Reconciled {
     pub memory: u64,
 }
 
-/// Writes books and has them compared.
+/// Writes books and pages and has them compared.
 pub async fn reconcile(stack: &Stack, accounts: u32, entries_each: u32) -> anyhow::Result<Reconciled> {
     let pool = PgPool::connect(&stack.database.admin_url()).await?;
     books::write(&pool, i64::from(accounts), entries_each).await?;
+    books::write_members(&pool).await?;
+    let mypage = stack.services.get("mypage").url() + "/";
     let start = Instant::now();
     let mut command = Command::new(find_binary("point")?)
-        .args(["reconcile", "--quiet"])
+        .args(["reconcile", "--quiet", "--mypage-url", &mypage])
         .env("DATABASE_URL", stack.database.url("point", Role::App))
         .stdout(Stdio::null())
         .kill_on_drop(true)
