@@ -112,10 +112,11 @@ pub(super) async fn advance(
     source: &str,
 ) -> sqlx::Result<Vec<Waiting>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    // NOT IN is hashed; <> ALL would compare each row with each of them.
     let rows = sqlx::query!(
         "WITH gone AS (DELETE FROM outbox WHERE id = ANY ($1))
          SELECT id, ce_id, type, topic, key, sequence, payload, traceparent, actor, created_at
-         FROM outbox WHERE id <> ALL ($1) AND id <> ALL ($2) ORDER BY id LIMIT $3",
+         FROM outbox WHERE id NOT IN (SELECT unnest($1 || $2)) ORDER BY id LIMIT $3",
         confirmed,
         in_flight,
         limit

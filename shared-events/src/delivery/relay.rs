@@ -90,7 +90,7 @@ impl Relay {
         relayed
     }
 
-    /// A pass does not wait until the broker has what the one before handed over, unless that was a full batch.
+    /// A pass does not wait until the broker has what the one before handed over, unless there is a full batch more of it.
     async fn relay(
         &self,
         lock: &mut RelayLock,
@@ -106,20 +106,19 @@ impl Relay {
             let rows = lock.advance(&in_flight.confirmed, &in_flight.ids(), BATCH, &source).await?;
             in_flight.confirmed.clear();
             self.hand_over(producer, &rows, &mut in_flight)?;
-            let is_full = rows.len() == BATCH || in_flight.reports.len() >= BATCH;
+            let is_full = rows.len() == BATCH || in_flight.reports.len() > BATCH;
             if is_full || is_last_pass {
+                let may_stay = if is_full { BATCH } else { 0 };
                 tokio::select! {
-                    landed = in_flight.land() => landed?,
+                    landed = in_flight.land(may_stay) => landed?,
                     error = lock.lost() => return Err(error),
                 }
-                // By itself: to leave out so many is slow.
-                lock.delete(&in_flight.confirmed).await?;
-                in_flight.confirmed.clear();
             }
             if is_full {
                 continue;
             }
             if is_last_pass {
+                lock.delete(&in_flight.confirmed).await?;
                 // What others still write is for the next replica.
                 return Ok(());
             }
@@ -205,9 +204,9 @@ impl InFlight {
         Ok(())
     }
 
-    /// Waits until the broker has all of it.
-    async fn land(&mut self) -> Result<(), DeliveryError> {
-        while !self.reports.is_empty() {
+    /// Waits until the broker has all of it but for so many rows.
+    async fn land(&mut self, may_stay: usize) -> Result<(), DeliveryError> {
+        while self.reports.len() > may_stay {
             self.confirm().await?;
         }
         Ok(())
