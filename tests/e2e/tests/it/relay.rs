@@ -1,4 +1,4 @@
-//! The relay loses its lock, and nothing is lost, doubled or reordered by it.
+//! The relay loses its lock, or has little room or much to do, and nothing is lost, doubled or reordered by it.
 
 use std::collections::HashMap;
 
@@ -52,17 +52,46 @@ fn a_producer_that_has_room_for_a_few_records_publishes_all_of_them_once_and_in_
         assert!(changed.iter().all(|answer| answer.status == 200), "{changed:?}");
         world.quiet().await;
 
-        let mut versions: HashMap<Vec<u8>, Vec<i64>> = HashMap::new();
-        for record in world.topics.read("point").await {
-            let version = record.header("ce_sequence").and_then(|text| text.parse().ok());
-            versions.entry(record.key).or_default().push(version.expect("a sequence"));
-        }
-        assert_eq!(versions.len(), usize::try_from(MEMBERS).expect("few"));
-        for versions in versions.values() {
-            assert_eq!(*versions, (1..=1 + CHANGES).collect::<Vec<_>>());
-        }
+        points_were_published_once_and_in_order(&world, 1 + CHANGES).await;
         world.stop().await;
     });
+}
+
+#[test]
+fn a_backlog_of_many_batches_is_published_once_and_in_order() {
+    /// Several batches of the relay together.
+    const EACH: i64 = 700;
+    block_on(async {
+        let world = World::start().await;
+        world.service("point").kill().await;
+        let backlog = r#"
+            INSERT INTO point.outbox (ce_id, type, topic, key, sequence, membership_id, payload, actor)
+            SELECT gen_random_uuid(), 'PointsEarned', 'point', member_id, version, membership_id,
+                   json_build_object('memberId', member_id, 'membershipId', membership_id, 'amount', 1, 'remainPoint', version,
+                                     'entryType', 'EARN', 'occurredAt', '2026-03-04T05:06:07Z'), 'test'
+            FROM (SELECT member_id, gen_random_uuid() AS membership_id FROM generate_series(1, $1) AS member_id) AS member,
+                 generate_series(1, $2) AS version
+            ORDER BY version, member_id"#;
+        let backlog = sqlx::query(backlog).bind(MEMBERS).bind(EACH).execute(&world.pool).await;
+        assert_eq!(backlog.expect("the backlog").rows_affected(), (MEMBERS * EACH).unsigned_abs());
+        world.service("point").restart().await.expect("it starts again");
+        world.quiet().await;
+        points_were_published_once_and_in_order(&world, EACH).await;
+        world.stop().await;
+    });
+}
+
+/// Of each member's versions, that many, each once and in order.
+async fn points_were_published_once_and_in_order(world: &World, each: i64) {
+    let mut versions: HashMap<Vec<u8>, Vec<i64>> = HashMap::new();
+    for record in world.topics.read("point").await {
+        let version = record.header("ce_sequence").and_then(|text| text.parse().ok());
+        versions.entry(record.key).or_default().push(version.expect("a sequence"));
+    }
+    assert_eq!(versions.len(), usize::try_from(MEMBERS).expect("few"));
+    for versions in versions.values() {
+        assert_eq!(*versions, (1..=each).collect::<Vec<_>>());
+    }
 }
 
 /// What compaction would leave of each key is its newest state.
