@@ -19,6 +19,10 @@ use crate::store::accounts::Columns;
 use crate::store::history::{Movement, Transaction};
 use crate::store::ledger::{self, Entry, Remarks, StoredIds, UNSTORED};
 
+/// An event that tells of more lots leaves them out: a broker takes a megabyte, and what it does not take holds up all events
+/// behind it.
+const MOST_LOTS_TOLD: usize = 5_000;
+
 /// What is booked in a transaction, in the order of booking, and the accounts after it; all of it is stored at once.
 #[derive(Default)]
 pub(crate) struct Journal {
@@ -191,7 +195,10 @@ fn event(
     let (refers_to, reference) = (booking.refers_to, remarks.reference.clone());
     let (signed, amount) = (booking.amount, booking.amount.abs());
     let part = |(lot_id, points, expires_at)| LotPart { lot_id: ids.lot(lot_id), points, expires_at };
-    let lots: Vec<LotPart> = entry.movements().map(part).collect();
+    let mut lots: Vec<LotPart> = entry.movements().map(part).collect();
+    if lots.len() > MOST_LOTS_TOLD {
+        lots = Vec::new();
+    }
     match booking.entry_type {
         EntryType::Signup | EntryType::Earn => {
             let event = PointsEarned {

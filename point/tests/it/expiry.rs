@@ -152,6 +152,30 @@ async fn an_account_of_many_due_lots_loses_them_in_several_transactions() {
 }
 
 #[tokio::test]
+async fn an_event_of_very_many_lots_leaves_them_to_the_transaction() {
+    let membership = Membership::of(1);
+    let service = with_100_points_until_the_end(membership).await;
+    for statement in [
+        "INSERT INTO lot (membership_id, entry_id, amount, remaining, earned_at, expires_at)
+         SELECT membership_id, entry_id, 1, 1, now(), expires_at FROM lot, generate_series(1, 5000) WHERE amount = 100",
+        "INSERT INTO lot_movement (entry_id, lot_id, amount) SELECT entry_id, lot_id, 1 FROM lot WHERE amount = 1",
+        "UPDATE ledger_entry SET amount = 5100, balance_after = 6100 WHERE amount = 100",
+        "UPDATE account SET balance = 6100",
+    ] {
+        service.as_owner(statement).await;
+    }
+    let answer = service.at(end).post("/points/1/adjustments", &json!({ "amount": -1, "reason": "x" })).await;
+    assert_eq!(answer.number("remainPoint"), 999, "{answer:?}");
+    let published = service.published(1).await;
+    let [.., expired, _] = published.as_slice() else { panic!("{published:?}") };
+    assert_eq!((&expired.payload["amount"], &expired.payload["lots"]), (&json!(5_100), &json!([])));
+    let path = format!("/points/1/transactions/{}", expired.payload["transactionId"]);
+    let told = service.get(&path).await.body["lots"].as_array().map(Vec::len);
+    assert_eq!(told, Some(5_001));
+    service.assert_books_are_right().await;
+}
+
+#[tokio::test]
 async fn of_two_replicas_one_expires_points_at_a_time() {
     let service = with_100_points_until_the_end(Membership::of(1)).await;
     let mut leader = service.pool.begin().await.expect("a transaction");

@@ -50,7 +50,7 @@ pub struct PointsEarned {
     /// The shop's receipt.
     #[serde(default)]
     pub reference: Option<String>,
-    /// What it did to lots.
+    /// What it did to lots; empty where it was more than 5,000: they are with the transaction.
     #[serde(default)]
     pub lots: Option<Vec<LotPart>>,
     /// What expires next after it; none when nothing is left.
@@ -78,7 +78,7 @@ pub struct PointsUsed {
     /// The shop's receipt.
     #[serde(default)]
     pub reference: Option<String>,
-    /// What it did to lots.
+    /// What it did to lots; empty where it was more than 5,000: they are with the transaction.
     #[serde(default)]
     pub lots: Option<Vec<LotPart>>,
     /// What expires next after it; none when nothing is left.
@@ -103,7 +103,7 @@ pub struct PointsForfeited {
     /// The transaction; none when nothing was left.
     #[serde(default)]
     pub transaction_id: Option<i64>,
-    /// What it did to lots.
+    /// What it did to lots; empty where it was more than 5,000: they are with the transaction.
     #[serde(default)]
     pub lots: Option<Vec<LotPart>>,
 }
@@ -124,7 +124,7 @@ pub struct PointsExpired {
     pub occurred_at: DateTime<Utc>,
     /// The transaction.
     pub transaction_id: i64,
-    /// What it did to lots.
+    /// What it did to lots; empty where it was more than 5,000: they are with the transaction.
     pub lots: Vec<LotPart>,
     /// What expires next after it; none when nothing is left.
     #[serde(default)]
@@ -150,10 +150,10 @@ pub struct PointsRestored {
     /// The transaction that it cancels.
     #[serde(default)]
     pub refers_to: Option<i64>,
-    /// The shop's receipt, of that one.
+    /// The shop's receipt, of the transaction that it cancels.
     #[serde(default)]
     pub reference: Option<String>,
-    /// What it did to lots.
+    /// What it did to lots; empty where it was more than 5,000: they are with the transaction.
     pub lots: Vec<LotPart>,
     /// What expires next after it; none when nothing is left.
     #[serde(default)]
@@ -181,10 +181,10 @@ pub struct PointsAdjusted {
     /// The transaction that it cancels.
     #[serde(default)]
     pub refers_to: Option<i64>,
-    /// The shop's receipt, of that one.
+    /// The shop's receipt, of the transaction that it cancels.
     #[serde(default)]
     pub reference: Option<String>,
-    /// What it did to lots.
+    /// What it did to lots; empty where it was more than 5,000: they are with the transaction.
     pub lots: Vec<LotPart>,
     /// What expires next after it; none when nothing is left.
     #[serde(default)]
