@@ -105,10 +105,10 @@ impl Relay {
             in_flight.take_confirmed()?;
             let rows = lock.advance(&in_flight.confirmed, &in_flight.ids(), BATCH, &source).await?;
             in_flight.confirmed.clear();
-            self.hand_over(producer, &rows, &mut in_flight)?;
+            let had_room = self.hand_over(producer, &rows, &mut in_flight)?;
             let is_full = rows.len() == BATCH || in_flight.reports.len() > BATCH;
             if is_full || is_last_pass {
-                let may_stay = if is_full { BATCH } else { 0 };
+                let may_stay = if is_full && had_room { BATCH } else { 0 };
                 tokio::select! {
                     landed = in_flight.land(may_stay) => landed?,
                     error = lock.lost() => return Err(error),
@@ -135,13 +135,13 @@ impl Relay {
         }
     }
 
-    /// Hands rows to the producer in their order.
+    /// Hands rows to the producer in their order, as long as it has room; returns whether it had for all of them.
     fn hand_over(
         &self,
         producer: &FutureProducer,
         rows: &[Waiting],
         in_flight: &mut InFlight,
-    ) -> Result<(), DeliveryError> {
+    ) -> Result<bool, DeliveryError> {
         for row in rows {
             let topic = self.topic_name(row)?;
             let record = FutureRecord::to(&topic)
@@ -151,11 +151,11 @@ impl Relay {
             match producer.send_result(record) {
                 Ok(report) => in_flight.reports.push_back((row.id, report)),
                 // The rest is for a later pass.
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => break,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => return Ok(false),
                 Err((error, _)) => return Err(error.into()),
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn topic_name(&self, row: &Waiting) -> Result<String, DeliveryError> {
