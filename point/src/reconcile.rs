@@ -160,11 +160,17 @@ impl MyPage {
                     self.suspects.insert(member_id);
                 }
             }
-            if self.suspects.len() >= MOST_SUSPECTS {
-                self.settle(pool, tally).await?;
-            }
+            self.settle_many(pool, tally).await?;
         }
         self.suspects.extend(balances.into_keys());
+        self.settle_many(pool, tally).await
+    }
+
+    /// Does not let the suspects become more and more.
+    async fn settle_many(&mut self, pool: &PgPool, tally: &mut Tally) -> anyhow::Result<()> {
+        if self.suspects.len() >= MOST_SUSPECTS {
+            self.settle(pool, tally).await?;
+        }
         Ok(())
     }
 
