@@ -141,6 +141,8 @@ impl TransactError {
     /// Whether the rules decided so. Otherwise it was not looked at.
     const fn is_decision(&self) -> bool {
         match self {
+            // A fault of the request, as the other wrong fields are.
+            Self::Refused { reason: ChangeRefused::BadExpiry, .. } => false,
             Self::TransactionNotFound
             | Self::Refused { .. }
             | Self::CancelRefused { .. }

@@ -153,6 +153,11 @@ async fn what_was_not_decided_is_not_remembered() {
     );
     let done = send(&service, PATCH, "k", &body).await;
     assert!(done.status == 200 && !is_hit(&done), "{done:?}");
+
+    let mut past = earning("R-1");
+    past["expiresAt"] = json!("2020-01-01T00:00:00Z");
+    assert_eq!(send(&service, EARN, "e", &past).await.problem(), (422, "invalid-request"));
+    assert_eq!(send(&service, EARN, "e", &earning("R-1")).await.status, 201);
 }
 
 #[tokio::test]
