@@ -22,8 +22,8 @@ pub(super) async fn join_in_tx(
 ) -> sqlx::Result<GroupPerformed<Applications>> {
     let commands: Vec<Once> = applications.iter().map(|application| application.once.clone()).collect();
     let are_ours = idempotency::try_lock_all_in_tx(tx, &commands).await?;
-    let recorded_before = idempotency::recorded_all_in_tx(tx, &commands).await?;
-    let before: Vec<_> = are_ours.into_iter().zip(recorded_before).map(before).collect();
+    let recorded = idempotency::recorded_all_in_tx(tx, &commands).await?;
+    let before: Vec<_> = are_ours.into_iter().zip(recorded).map(before).collect();
 
     let fresh = applications.iter().zip(&before).filter(|(_, before)| before.is_none());
     let fresh: Vec<&Application> = fresh.map(|(application, _)| application).collect();
@@ -41,7 +41,7 @@ pub(super) async fn join_in_tx(
         let Application { applicant, membership_id, once, provenance, .. } = application;
         let mut remember = |decision| -> sqlx::Result<()> {
             if once.has_key() {
-                records.push((once, recorded(decision)?));
+                records.push((once, to_record(decision)?));
             }
             Ok(())
         };
@@ -78,15 +78,15 @@ fn before(
         return Some(Err(OnceError::InProgress.into()));
     }
     let answer = recorded.map_err(JoinError::from).transpose()?;
-    Some(answer.and_then(|answer| Ok(Joined::Before(decision(&answer)?))))
+    Some(answer.and_then(|answer| Ok(Joined::Before(from_record(&answer)?))))
 }
 
-fn recorded(decision: Decision) -> sqlx::Result<String> {
+fn to_record(decision: Decision) -> sqlx::Result<String> {
     serde_json::to_string(&decision).map_err(|error| sqlx::Error::Encode(error.into()))
 }
 
-fn decision(recorded: &str) -> sqlx::Result<Decision> {
-    serde_json::from_str(recorded).map_err(|error| sqlx::Error::Decode(error.into()))
+fn from_record(record: &str) -> sqlx::Result<Decision> {
+    serde_json::from_str(record).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 /// Stores the members of those applications that nobody stands in the way of.

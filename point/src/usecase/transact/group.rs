@@ -65,7 +65,9 @@ pub(super) async fn perform_in_tx(
             Ok(Decision::Booked { number, member_status }) => {
                 let transaction = transactions.get(number).cloned().ok_or(sqlx::Error::RowNotFound)?;
                 let done = Done { member_status, transaction };
-                records.extend(record(Ok(&done)).map(|answer| (once, answer)));
+                if once.has_key() {
+                    records.extend(record(Ok(&done)).map(|answer| (once, answer)));
+                }
                 Verdict::Now(Ok(Performed::Now(Box::new(done))))
             }
             Err(error) => {
@@ -158,7 +160,7 @@ enum Decision {
     Booked { number: usize, member_status: Option<MemberStatus> },
     /// What it would do.
     Draft(Box<Done>),
-    /// It was carried out before; what was recorded then.
+    /// It was decided before; what was recorded then.
     Before(String),
     /// It needs what the commands before it have booked to be stored.
     Later,
