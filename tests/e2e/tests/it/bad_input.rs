@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 struct Case {
     method: Method,
-    path: &'static str,
+    path: String,
     content_type: &'static str,
     key: Option<String>,
     body: Vec<u8>,
@@ -19,14 +19,8 @@ struct Case {
     pointer: Option<&'static str>,
 }
 
-fn case(
-    method: Method,
-    path: &'static str,
-    body: impl Into<Vec<u8>>,
-    status: u16,
-    code: &'static str,
-) -> Case {
-    let (content_type, body) = ("application/json", body.into());
+fn case(method: Method, path: &str, body: impl Into<Vec<u8>>, status: u16, code: &'static str) -> Case {
+    let (path, content_type, body) = (path.to_owned(), "application/json", body.into());
     Case { method, path, content_type, key: None, body, status, code, pointer: None }
 }
 
@@ -117,11 +111,13 @@ fn cases() -> Vec<Case> {
 }
 
 const TRANSACTIONS: &str = "/points/1/transactions";
-const OF_SIGNUP: &str = "/points/1/transactions/1/cancellation";
 const ADJUSTMENTS: &str = "/points/1/adjustments";
 
-/// At the commands and queries of the ledger, where member 1 has the sign-up's transaction alone, which is the first.
-fn ledger_cases() -> Vec<Case> {
+/// At the commands and queries of the ledger, where member 1 has the sign-up's transaction alone.
+fn ledger_cases(signup: i64) -> Vec<Case> {
+    let of_signup = &format!("/points/1/transactions/{signup}/cancellation");
+    let of_another = &format!("/points/2/transactions/{signup}");
+    let cancellation_of_another = &format!("{of_another}/cancellation");
     let post = |path, body: &str| case(Method::POST, path, body, 422, "invalid-request");
     let get = |path| case(Method::GET, path, "", 422, "invalid-request");
     let transaction = |entry_type: &str, amount: &str, more: &str| {
@@ -151,13 +147,13 @@ fn ledger_cases() -> Vec<Case> {
             "insufficient-points",
         ),
         refused("/points/99/transactions", earning, 404, "account-not-found"),
-        refused(OF_SIGNUP, reason, 422, "not-cancellable"),
-        refused("/points/2/transactions/1/cancellation", reason, 404, "transaction-not-found"),
+        refused(of_signup, reason, 422, "not-cancellable"),
+        refused(cancellation_of_another, reason, 404, "transaction-not-found"),
         refused("/points/1/transactions/99/cancellation", reason, 404, "transaction-not-found"),
         refused("/points/1/transactions/abc/cancellation", reason, 400, "malformed-request"),
-        post(OF_SIGNUP, r#"{"amount":0,"reason":"x"}"#).at("/amount"),
-        post(OF_SIGNUP, r#"{"amount":-1,"reason":"x"}"#).at("/amount"),
-        post(OF_SIGNUP, "{}").at("/reason"),
+        post(of_signup, r#"{"amount":0,"reason":"x"}"#).at("/amount"),
+        post(of_signup, r#"{"amount":-1,"reason":"x"}"#).at("/amount"),
+        post(of_signup, "{}").at("/reason"),
         post(ADJUSTMENTS, r#"{"amount":0,"reason":"x"}"#).at("/amount"),
         post(ADJUSTMENTS, r#"{"amount":1}"#).at("/reason"),
         refused(ADJUSTMENTS, r#"{"amount":-1001,"reason":"x"}"#, 422, "insufficient-points"),
@@ -166,12 +162,12 @@ fn ledger_cases() -> Vec<Case> {
         get("/points/1/transactions?after=forged"),
         get("/points/1/transactions?type=GIFT"),
         get("/points/1/transactions?from=yesterday"),
-        case(Method::GET, "/points/2/transactions/1", "", 404, "transaction-not-found"),
+        case(Method::GET, of_another, "", 404, "transaction-not-found"),
     ];
     for key in [String::new(), "k".repeat(256), "k".repeat(10_000)] {
         cases.push(keyed("/members", r#"{"phoneNo":"01012345678","nickname":"N"}"#, key.clone()));
         cases.push(keyed("/points/1/transactions", earning, key.clone()));
-        cases.push(keyed(OF_SIGNUP, reason, key.clone()));
+        cases.push(keyed(of_signup, reason, key.clone()));
         cases.push(keyed(ADJUSTMENTS, r#"{"amount":1,"reason":"x"}"#, key));
     }
     cases
@@ -194,13 +190,15 @@ fn bad_input_is_refused_with_a_problem_and_changes_nothing() {
         world.client.join_and_be_granted(1).await;
         world.client.join_and_be_granted(2).await;
         world.quiet().await;
+        let signup = "SELECT entry_id FROM point.ledger_entry JOIN point.account USING (membership_id) WHERE member_id = 1";
+        let signup = sqlx::query_scalar(signup).fetch_one(&world.pool).await.expect("the sign-up");
         let before = world.snapshot().await;
         let http = Client::builder().no_proxy().build().expect("a client");
 
-        for case in cases().into_iter().chain(ledger_cases()) {
+        for case in cases().into_iter().chain(ledger_cases(signup)) {
             let shown = format!("{} {} {:.80}", case.method, case.path, String::from_utf8_lossy(&case.body));
             let request = http
-                .request(case.method, url(&world, case.path))
+                .request(case.method, url(&world, &case.path))
                 .header("content-type", case.content_type)
                 .body(case.body);
             let request = match case.key {
