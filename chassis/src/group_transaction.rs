@@ -37,7 +37,7 @@ pub trait GroupTransaction: Send + Sync + 'static {
     /// unless one of them has to wait for a lock.
     fn key(item: &Self::Item) -> u64;
 
-    /// Carries out items in their order. What a refused one leaves behind is committed, so it should be nothing.
+    /// Carries out items in their order. What a refused one leaves behind is committed: its refusal, if anything.
     fn perform_in_tx(
         &self,
         tx: &mut PgConnection,

@@ -60,7 +60,7 @@ impl Project {
         project.program("sudo", FAILURE);
         // What `./dev test` needs and a machine may lack.
         project.program("http", NOTHING);
-        // Nor is anything to be built from source, as kustomize would be.
+        // Else kustomize is built from source, as an empty project has no manifests to render.
         project.program("kubectl", NOTHING);
         project
     }

@@ -108,7 +108,7 @@ fn field<T, E: ToString>(pointer: &str, value: Result<T, E>, errors: &mut Vec<Fi
     request_body(content = inline(ApplicationBody), content_type = "application/json"),
     responses((status = 201, description = "Joined; the notification is on its way", content_type = "application/hal+json",
                body = MemberBody,
-               headers(("Location" = String, description = "The member"), ("Idempotency-Hit" = String, description = "`true` where the command had taken effect before"))))
+               headers(("Location" = String, description = "The member"), ("Idempotency-Hit" = String, description = "`true` where this is what was answered before; a refusal that was has it too"))))
 )]
 pub(super) async fn post(
     extract::State(state): extract::State<State>,

@@ -38,7 +38,7 @@ pub(super) struct Adjustment {
     responses(
         (status = 201, description = "What was written", content_type = "application/hal+json",
          body = TransactionBody,
-         headers(("Location" = String, description = "The transaction"), ("Idempotency-Hit" = String, description = "`true` where the command had taken effect before"))),
+         headers(("Location" = String, description = "The transaction"), ("Idempotency-Hit" = String, description = "`true` where this is what was answered before; a refusal that was has it too"))),
         (status = 200, description = "What would be written", content_type = "application/hal+json",
          body = TransactionBody),
     )

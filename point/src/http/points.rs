@@ -116,7 +116,7 @@ fn expirations(account: &Account, now: DateTime<Utc>) -> Vec<Expiration> {
     params(("memberId" = MemberId, Path, description = "Whose account"), Once, Conditions),
     request_body(content = inline(Patch), content_type = "application/json"),
     responses((status = 200, description = "The balance after it", content_type = "application/hal+json",
-               body = Point, headers(("Idempotency-Hit" = String, description = "`true` where the command had taken effect before"))))
+               body = Point, headers(("Idempotency-Hit" = String, description = "`true` where this is what was answered before; a refusal that was has it too"))))
 )]
 pub(super) async fn patch(
     extract::State(state): extract::State<State>,

@@ -19,8 +19,7 @@ const LARGEST_BATCH: i64 = 1_000;
 /// An account usually has several due lots, and is better changed once than several times: for each lot that was looked for,
 /// so many others may be taken in passing.
 const IN_PASSING: i64 = 10;
-/// What a batch is to take, however many lots an account has and however fast the machine is: so long does an earning or a
-/// use wait for it.
+/// What a batch is to take, however fast the machine is: so long does an earning or a use wait for it.
 const BATCH_TIME: Duration = Duration::from_millis(15);
 /// How often to look when nothing is due.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -58,7 +57,8 @@ pub const BEGINNING: Cursor = (DateTime::UNIX_EPOCH, 0);
 
 /// Expires the next `batch` due lots and what else is due of their accounts, a bounded number, in one transaction, and publishes
 /// it. Returns how many accounts, and where the next batch begins; `None` when there is no next one, or another replica is at
-/// it. Who dies in between leaves the rest due. What cannot be expired now is left for the next round, and does not stand in the way of the rest.
+/// it. Who dies in between leaves the rest due. What cannot be expired now is left for the next round, and does not stand in the way
+/// of the rest.
 ///
 /// # Errors
 /// When the database fails: nothing has expired then.
