@@ -11,6 +11,9 @@ use super::points::Points;
 
 /// Farthest expiry of an earning.
 const LONGEST_VALIDITY: TimeDelta = TimeDelta::days(101 * 366);
+/// So many lots with points left an account can have before it refuses to earn: every command reads them, and those who earn
+/// thrice a day and never use have half as many after 60 months.
+pub const MOST_OPEN_LOTS: usize = 10_000;
 
 /// An account: open from the first event of its membership until the forfeiture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +28,7 @@ pub struct Account {
     pub version: i64,
     /// Open or closed.
     pub state: AccountState,
-    /// The lots that have points left.
+    /// The lots that have points left; to the expiry job, those of them that it takes.
     pub lots: Lots,
 }
 
@@ -68,6 +71,11 @@ pub enum ChangeRefused {
     /// What is earned would expire at once, or not within 100 years.
     #[error("must be in the future, and within 100 years")]
     BadExpiry,
+    /// What is earned would be one lot too many.
+    #[error(
+        "the account has {MOST_OPEN_LOTS} lots with points left and can have no more until some are used"
+    )]
+    TooManyLots,
     /// Points that would take the balance above 2^53−1.
     #[error("the balance would be too large")]
     BalanceOverflow,
@@ -134,7 +142,7 @@ impl Account {
             PointChange::Earn(_) if expires_at <= now || expires_at - now > LONGEST_VALIDITY => {
                 Err(ChangeRefused::BadExpiry)
             }
-            PointChange::Earn(amount) => self.credit(EntryType::Earn, amount, now, expires_at),
+            PointChange::Earn(amount) => self.earn(EntryType::Earn, amount, now, expires_at),
             PointChange::Use(amount) => self.debit(EntryType::Use, amount),
         }
     }
@@ -153,7 +161,7 @@ impl Account {
             return Err(ChangeRefused::Closed);
         }
         match change {
-            PointChange::Earn(amount) => self.credit(EntryType::Adjust, amount, now, expires_at),
+            PointChange::Earn(amount) => self.earn(EntryType::Adjust, amount, now, expires_at),
             PointChange::Use(amount) => self.debit(EntryType::Adjust, amount),
         }
     }
@@ -194,9 +202,9 @@ impl Account {
         self.credit(EntryType::Signup, Points::SIGNUP, now, expires_at).ok()
     }
 
-    /// Takes what is no longer valid, of so many lots at most, those that were due first. `None` when nothing is due.
-    pub fn expire(&mut self, now: DateTime<Utc>, most_lots: usize) -> Option<Booking> {
-        let changes = self.lots.expire(now, most_lots);
+    /// Takes what is no longer valid. `None` when nothing is due.
+    pub fn expire(&mut self, now: DateTime<Utc>) -> Option<Booking> {
+        let changes = self.lots.expire(now);
         (!changes.is_empty()).then(|| self.book(EntryType::Expire, None, changes, Vec::new()))
     }
 
@@ -245,6 +253,19 @@ impl Account {
                 expires_at: new.expires_at,
             });
         }
+    }
+
+    fn earn(
+        &mut self,
+        entry_type: EntryType,
+        amount: Points,
+        now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Result<Booking, ChangeRefused> {
+        if self.lots.iter().len() >= MOST_OPEN_LOTS {
+            return Err(ChangeRefused::TooManyLots);
+        }
+        self.credit(entry_type, amount, now, expires_at)
     }
 
     fn credit(
@@ -374,6 +395,20 @@ mod tests {
     }
 
     #[test]
+    fn an_account_of_very_many_lots_earns_no_more_until_one_is_used_up() {
+        let mut account = account(MemberStatus::Normal);
+        for _ in 0..MOST_OPEN_LOTS {
+            change(&mut account, 2).unwrap();
+        }
+        assert_eq!(change(&mut account, 1), Err(ChangeRefused::TooManyLots));
+        change(&mut account, -1).unwrap();
+        let adjusted = account.adjust(PointChange::Earn(points(1)), now(), NEVER);
+        assert_eq!(adjusted, Err(ChangeRefused::TooManyLots));
+        change(&mut account, -1).unwrap();
+        change(&mut account, 1).unwrap();
+    }
+
+    #[test]
     fn points_are_taken_at_the_very_moment_they_expire_and_do_not_count_from_then_on() {
         let mut account = account(MemberStatus::Normal);
         let end = now() + TimeDelta::seconds(1);
@@ -381,14 +416,11 @@ mod tests {
             let booking = account.change(PointChange::Earn(points(7)), now(), expires_at).unwrap();
             account.add_lots(&booking.new_lots, &[lot_id]);
         }
-        assert_eq!((account.usable(now()), account.expire(now(), usize::MAX)), (14, None));
+        assert_eq!((account.usable(now()), account.expire(now())), (14, None));
         assert_eq!(account.usable(end), 7);
-        let booking = account.expire(end, usize::MAX).unwrap();
+        let booking = account.expire(end).unwrap();
         assert_eq!((booking.entry_type, booking.amount), (EntryType::Expire, -7));
-        assert_eq!(
-            (account.balance, account.usable(end), account.expire(end, usize::MAX)),
-            (points(7), 7, None)
-        );
+        assert_eq!((account.balance, account.usable(end), account.expire(end)), (points(7), 7, None));
     }
 
     #[test]
@@ -403,7 +435,7 @@ mod tests {
         assert_eq!(change(&mut account, 1), Err(ChangeRefused::Closed));
         assert_eq!(account.adjust(PointChange::Earn(points(1)), now(), NEVER), Err(ChangeRefused::Closed));
         assert!(!account.follow_member(MemberStatus::Normal, 9));
-        assert_eq!((account.grant_signup(now(), NEVER), account.expire(NEVER, usize::MAX)), (None, None));
+        assert_eq!((account.grant_signup(now(), NEVER), account.expire(NEVER)), (None, None));
         assert_eq!(account, closed);
     }
 

@@ -1,5 +1,7 @@
 //! The burn engine: which lots pay for what.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 
 use super::entry::{LotChange, LotId};
@@ -38,7 +40,7 @@ impl Lots {
     }
 
     /// In the order in which they are burnt.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Lot> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Lot> + ExactSizeIterator {
         self.0.iter()
     }
 
@@ -82,9 +84,9 @@ impl Lots {
         Some(changes)
     }
 
-    /// Takes what is no longer valid, of so many lots at most.
-    pub fn expire(&mut self, now: DateTime<Utc>, most_lots: usize) -> Vec<LotChange> {
-        let due = self.0.iter().take_while(|lot| !lot.is_valid(now)).take(most_lots);
+    /// Takes what is no longer valid.
+    pub fn expire(&mut self, now: DateTime<Utc>) -> Vec<LotChange> {
+        let due = self.0.iter().take_while(|lot| !lot.is_valid(now));
         let change = |lot: &Lot| LotChange {
             lot_id: lot.lot_id,
             amount: -lot.remaining.get(),
@@ -97,7 +99,7 @@ impl Lots {
 
     /// Takes everything.
     pub fn burn_all(&mut self) -> Vec<LotChange> {
-        self.expire(DateTime::<Utc>::MAX_UTC, usize::MAX)
+        self.expire(DateTime::<Utc>::MAX_UTC)
     }
 
     /// Gives points back.
@@ -110,11 +112,11 @@ impl Lots {
     }
 
     fn apply(&mut self, changes: &[LotChange]) {
-        for change in changes {
-            for lot in self.0.iter_mut().filter(|lot| lot.lot_id == change.lot_id) {
-                let left = lot.remaining.get() + change.amount;
-                lot.remaining = Points::try_from(left).expect("no more is taken from a lot than it has");
-            }
+        let amounts: HashMap<LotId, i64> =
+            changes.iter().map(|change| (change.lot_id, change.amount)).collect();
+        for lot in &mut self.0 {
+            let left = lot.remaining.get() + amounts.get(&lot.lot_id).copied().unwrap_or_default();
+            lot.remaining = Points::try_from(left).expect("no more is taken from a lot than it has");
         }
         self.0.retain(|lot| lot.remaining > Points::ZERO);
     }

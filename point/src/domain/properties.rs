@@ -109,7 +109,7 @@ impl Books {
             }
             Step::Pass { seconds } => {
                 self.now += TimeDelta::seconds(*seconds);
-                let expired = self.account.expire(self.now, usize::MAX);
+                let expired = self.account.expire(self.now);
                 let taken = expired.as_ref().map(|booking| booking.lot_changes.as_slice());
                 self.assert_only_due_lots_went(taken.unwrap_or_default());
                 expired.ok_or(())

@@ -67,6 +67,7 @@ fn refused(account: &Account, reason: ChangeRefused, pointer: &str) -> Problem {
         ChangeRefused::InsufficientPoints { .. } => {
             Problem::unprocessable("insufficient-points", format!("{reason}."))
         }
+        ChangeRefused::TooManyLots => Problem::unprocessable("too-many-lots", format!("{reason}.")),
         ChangeRefused::BadExpiry => {
             Problem::invalid_request(vec![FieldError::new("/expiresAt", reason.to_string())])
         }
@@ -147,9 +148,9 @@ fn of_commands() -> impl Iterator<Item = Problem> {
     [account_not_found(), PreconditionFailed.into()].into_iter().chain(idempotency::problems())
 }
 
-fn changes_refused() -> [ChangeRefused; 2] {
+fn changes_refused() -> [ChangeRefused; 3] {
     let insufficient = ChangeRefused::InsufficientPoints { asked: Points::SIGNUP, remaining: Points::ZERO };
-    [ChangeRefused::MemberNotNormal(MemberStatus::Ready), insufficient]
+    [ChangeRefused::MemberNotNormal(MemberStatus::Ready), insufficient, ChangeRefused::TooManyLots]
 }
 
 fn example() -> Account {

@@ -166,7 +166,7 @@ pub struct Due {
     /// The accounts, locked until the transaction ends.
     pub accounts: Vec<Account>,
     /// How many such lots were found of each account. It may have more.
-    pub found: HashMap<MembershipId, usize>,
+    pub found: HashMap<MembershipId, i64>,
     /// The last lot that was found.
     pub last: Option<(DateTime<Utc>, LotId)>,
 }

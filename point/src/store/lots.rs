@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use shared_events::MemberId;
+use shared_events::event::NextExpiration;
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
@@ -45,6 +46,12 @@ pub struct BrokenBooks {
     balance: Points,
 }
 
+impl BrokenBooks {
+    fn of(account: &Account) -> Self {
+        Self { member_id: account.member_id, lots: account.lots.total(), balance: account.balance }
+    }
+}
+
 /// Reads the lots of accounts that are locked, in one statement, as [`load_in_tx`] does.
 pub async fn load_all_in_tx(
     tx: &mut PgConnection,
@@ -74,10 +81,60 @@ pub async fn load_all_in_tx(
     accounts.into_iter().map(with_lots).collect()
 }
 
+/// Lots of an account that are no longer valid.
+#[derive(Debug)]
+pub struct LotsDue {
+    /// The account, of whose lots it has these alone.
+    pub account: Account,
+    /// What expires next of those that are still valid.
+    pub next_expiration: Option<NextExpiration>,
+}
+
+/// Reads the lots that are no longer valid of accounts that are locked: of each account so many at most, those that were due
+/// first. What else an account has is not read, so all that is known of its books is whether they have what is taken.
+pub async fn load_due_in_tx(
+    tx: &mut PgConnection,
+    accounts: Vec<(Account, i64)>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Result<LotsDue, BrokenBooks>>> {
+    if accounts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query!(
+        r#"SELECT membership_id AS "membership_id!", due.lot_ids AS "lot_ids!", due.remaining AS "remaining!",
+                  due.expires_at AS "expires_at!", next.expires_at AS "next_expires_at?", next.points AS "next_points?"
+           FROM unnest($1::uuid[], $2::bigint[]) AS account (membership_id, most)
+           CROSS JOIN LATERAL (
+             SELECT coalesce(array_agg(lot_id), '{}') AS lot_ids, coalesce(array_agg(remaining), '{}') AS remaining,
+                    coalesce(array_agg(expires_at), '{}') AS expires_at
+             FROM (SELECT lot_id, remaining, expires_at FROM lot
+                   WHERE lot.membership_id = account.membership_id AND remaining > 0 AND expires_at <= $3
+                   ORDER BY expires_at, lot_id LIMIT account.most) AS first) AS due
+           LEFT JOIN LATERAL (
+             SELECT expires_at, sum(remaining)::bigint AS points FROM lot
+             WHERE lot.membership_id = account.membership_id AND remaining > 0 AND expires_at > $3
+             GROUP BY expires_at ORDER BY expires_at LIMIT 1) AS next ON true"#,
+        &accounts.iter().map(|(account, _)| account.membership_id.0).collect::<Vec<_>>(),
+        &accounts.iter().map(|(_, most)| *most).collect::<Vec<_>>(),
+        now,
+    )
+    .fetch_all(tx)
+    .await?;
+    let mut found: HashMap<Uuid, _> = rows.into_iter().map(|row| (row.membership_id, row)).collect();
+    let with_due = |(mut account, _): (Account, i64)| {
+        let row = found.remove(&account.membership_id.0).ok_or(sqlx::Error::RowNotFound)?;
+        account.lots = collect_arrays(row.lot_ids, row.remaining, row.expires_at)?;
+        let next = row.next_expires_at.zip(row.next_points);
+        let next_expiration = next.map(|(expires_at, points)| NextExpiration { points, expires_at });
+        let has_them = account.lots.total() <= account.balance.get();
+        Ok(if has_them { Ok(LotsDue { account, next_expiration }) } else { Err(BrokenBooks::of(&account)) })
+    };
+    accounts.into_iter().map(with_due).collect()
+}
+
 /// Whether the lots have as many points as the balance.
 fn check(account: &Account) -> Result<(), BrokenBooks> {
-    let (member_id, lots, balance) = (account.member_id, account.lots.total(), account.balance);
-    if lots == balance.get() { Ok(()) } else { Err(BrokenBooks { member_id, lots, balance }) }
+    if account.lots.total() == account.balance.get() { Ok(()) } else { Err(BrokenBooks::of(account)) }
 }
 
 /// The open accounts of these members with their lots, as they were at one moment.
@@ -107,12 +164,19 @@ pub async fn find_accounts(pool: PgPool, members: Vec<MemberId>) -> sqlx::Result
             signup_granted: row.signup_granted,
             forfeited: row.forfeited,
         })?;
-        let lots = row.lot_ids.into_iter().zip(row.remaining).zip(row.expires_at);
-        account.lots =
-            collect(lots.map(|((lot_id, remaining), expires_at)| Row { lot_id, remaining, expires_at }))?;
+        account.lots = collect_arrays(row.lot_ids, row.remaining, row.expires_at)?;
         Ok((account.member_id, account))
     });
     with_lots.collect()
+}
+
+fn collect_arrays(
+    lot_ids: Vec<i64>,
+    remaining: Vec<i64>,
+    expires_at: Vec<DateTime<Utc>>,
+) -> sqlx::Result<Lots> {
+    let lots = lot_ids.into_iter().zip(remaining).zip(expires_at);
+    collect(lots.map(|((lot_id, remaining), expires_at)| Row { lot_id, remaining, expires_at }))
 }
 
 fn collect(rows: impl Iterator<Item = Row>) -> sqlx::Result<Lots> {

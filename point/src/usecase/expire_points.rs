@@ -8,7 +8,7 @@ use shared_events::delivery::{AfterCommit, Wake};
 use sqlx::PgPool;
 
 use super::Journal;
-use crate::domain::LotId;
+use crate::domain::{Account, LotId};
 use crate::store::accounts::Due;
 use crate::store::{Origin, accounts, lots};
 
@@ -16,8 +16,8 @@ use crate::store::{Origin, accounts, lots};
 const FIRST_BATCH: i64 = 100;
 const SMALLEST_BATCH: i64 = 10;
 const LARGEST_BATCH: i64 = 1_000;
-/// An account usually has several due lots, and is better changed once than several times: for each lot that was looked for,
-/// so many others may be taken in passing.
+/// An account usually has several due lots, and is better changed once than several times: besides those that were found,
+/// so many others of each account are taken in passing.
 const IN_PASSING: i64 = 10;
 /// What a batch is to take, however fast the machine is: so long does an earning or a use wait for it.
 const BATCH_TIME: Duration = Duration::from_millis(15);
@@ -77,14 +77,13 @@ pub async fn expire_batch(
     let origin = Origin { provenance: &provenance, cause: None, now };
     let Due { accounts, found, last } = accounts::lock_due_in_tx(&mut tx, behind, now, batch).await?;
     let mut journal = Journal::default();
-    let mut in_passing = usize::try_from(batch * IN_PASSING).unwrap_or_default();
-    for account in lots::load_all_in_tx(&mut tx, accounts).await? {
-        match account {
-            Ok(mut account) => {
-                let found = found.get(&account.membership_id).copied().unwrap_or_default();
-                let expired = journal.note_expiry(&mut account, found + in_passing, origin);
-                in_passing -= expired.saturating_sub(found);
-            }
+    let most_of = |account: Account| {
+        let found = found.get(&account.membership_id).copied().unwrap_or_default();
+        (account, found + IN_PASSING)
+    };
+    for due in lots::load_due_in_tx(&mut tx, accounts.into_iter().map(most_of).collect(), now).await? {
+        match due {
+            Ok(due) => journal.note_found_due(due, origin),
             Err(broken) => tracing::error!(error = %broken, "an account is left alone"),
         }
     }

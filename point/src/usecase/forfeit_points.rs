@@ -115,7 +115,7 @@ fn close(
     account: &mut Account,
     origin: Origin<'_>,
 ) -> sqlx::Result<Points> {
-    journal.note_expiry(account, usize::MAX, origin);
+    journal.note_expiry(account, origin);
     let Some(Forfeiture { forfeited, booking }) = account.forfeit() else {
         return Ok(account.forfeited());
     };

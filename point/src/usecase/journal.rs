@@ -18,6 +18,7 @@ use crate::store::Origin;
 use crate::store::accounts::Columns;
 use crate::store::history::{Movement, Transaction};
 use crate::store::ledger::{self, Entry, Remarks, StoredIds, UNSTORED};
+use crate::store::lots::LotsDue;
 
 /// An event that tells of more lots leaves them out: a broker takes a megabyte, and what it does not take holds up all events
 /// behind it.
@@ -50,7 +51,19 @@ impl Journal {
         let new_lot_ids: Vec<LotId> = (UNSTORED + self.new_lots..).take(booking.new_lots.len()).collect();
         self.new_lots += LotId::try_from(new_lot_ids.len()).unwrap_or(LotId::MAX);
         account.add_lots(&booking.new_lots, &new_lot_ids);
-        let state = State { aggregate: version_of(account), next_expiration: next_expiration(account) };
+        self.push(account, booking, new_lot_ids, remarks, next_expiration(account), origin);
+    }
+
+    fn push(
+        &mut self,
+        account: &Account,
+        booking: Booking,
+        new_lot_ids: Vec<LotId>,
+        remarks: Remarks,
+        next_expiration: Option<NextExpiration>,
+        origin: Origin<'_>,
+    ) {
+        let state = State { aggregate: version_of(account), next_expiration };
         let Origin { provenance, cause, now } = origin;
         let (membership_id, provenance) = (account.membership_id, provenance.clone());
         let entry = Entry { membership_id, booking, new_lot_ids, remarks, provenance, cause, now };
@@ -80,17 +93,19 @@ impl Journal {
         Ok(())
     }
 
-    /// Takes what is no longer valid out of an account that is locked, of so many lots at most. Returns of how many.
-    pub(crate) fn note_expiry(
-        &mut self,
-        account: &mut Account,
-        most_lots: usize,
-        origin: Origin<'_>,
-    ) -> usize {
-        let Some(expired) = account.expire(origin.now, most_lots) else { return 0 };
-        let lots = expired.lot_changes.len();
-        self.note(account, expired, Remarks::default(), origin);
-        lots
+    /// Takes what is no longer valid out of an account that is locked.
+    pub(crate) fn note_expiry(&mut self, account: &mut Account, origin: Origin<'_>) {
+        if let Some(expired) = account.expire(origin.now) {
+            self.note(account, expired, Remarks::default(), origin);
+        }
+    }
+
+    /// Takes what was found due out of an account that is locked.
+    pub(crate) fn note_found_due(&mut self, found: LotsDue, origin: Origin<'_>) {
+        let LotsDue { mut account, next_expiration } = found;
+        if let Some(expired) = account.expire(origin.now) {
+            self.push(&account, expired, Vec::new(), Remarks::default(), next_expiration, origin);
+        }
     }
 
     /// How many bookings were noted.

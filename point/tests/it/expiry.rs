@@ -118,8 +118,8 @@ async fn many_accounts_expire_batch_by_batch_and_one_that_is_in_use_is_left_for_
         .await
         .expect("a lock");
 
-    // Books that do not fit, and are the first: they do not stand in the way.
-    service.as_owner("UPDATE account SET balance = 31 WHERE member_id = 2").await;
+    // Books that do not have what is due, and are the first: they do not stand in the way.
+    service.as_owner("UPDATE account SET balance = 29 WHERE member_id = 2").await;
     service.as_owner("UPDATE lot SET expires_at = '2026-03-31' FROM account a WHERE a.membership_id = lot.membership_id AND member_id = 2").await;
     let expired = expire_all(&service, BATCH, end()).await;
     assert_eq!(expired.iter().sum::<i64>(), accounts - 2);
@@ -148,6 +148,10 @@ async fn an_account_of_many_due_lots_loses_them_in_several_transactions() {
     let expired =
         [("EXPIRE", -11, 1_029), ("EXPIRE", -11, 1_018), ("EXPIRE", -11, 1_007), ("EXPIRE", -7, 1_000)];
     assert_eq!(entries(&service.ledger(membership).await)[before..], expired);
+    let published = service.published(1).await;
+    let next: Vec<&serde_json::Value> =
+        published.iter().map(|event| &event.payload["nextExpiration"]["points"]).collect();
+    assert_eq!(next[published.len() - 4..], [1_000; 4], "what is due is not what expires next");
     service.assert_books_are_right().await;
 }
 
@@ -173,6 +177,23 @@ async fn an_event_of_very_many_lots_leaves_them_to_the_transaction() {
     let told = service.get(&path).await.body["lots"].as_array().map(Vec::len);
     assert_eq!(told, Some(5_001));
     service.assert_books_are_right().await;
+}
+
+#[tokio::test]
+async fn an_account_that_has_too_many_lots_earns_no_more() {
+    let service = with_100_points_until_the_end(Membership::of(1)).await;
+    for statement in [
+        "INSERT INTO lot (membership_id, entry_id, amount, remaining, earned_at, expires_at)
+         SELECT membership_id, entry_id, 1, 1, now(), expires_at FROM lot, generate_series(1, 9999) WHERE amount = 100",
+        "UPDATE account SET balance = balance + 9999",
+    ] {
+        service.as_owner(statement).await;
+    }
+    let earning = json!({ "type": "EARN", "amount": 1, "reference": "R-2" });
+    let path = "/points/1/transactions";
+    assert_eq!(service.post(path, &earning).await.problem(), (422, "too-many-lots"));
+    service.transact(1, &json!({ "type": "USE", "amount": 101, "reference": "R-3" })).await;
+    service.transact(1, &earning).await;
 }
 
 #[tokio::test]

@@ -191,7 +191,7 @@ impl Books {
             return Ok(Err(failed.into()));
         }
         let mut changed = account.clone();
-        let expired = changed.expire(request.now, usize::MAX).map(|booking| (changed.clone(), booking));
+        let expired = changed.expire(request.now).map(|booking| (changed.clone(), booking));
         let (booking, remarks) = match decide_in_tx(tx, terms, &mut changed, request).await? {
             Ok(decided) => decided,
             Err(refused) => return Ok(Err(refused)),
