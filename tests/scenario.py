@@ -113,7 +113,7 @@ def keeps_receipts():
     points = f"{POINT}/points/5"
     transactions = f"{points}/transactions"
     call("GET", points, status=200, remainPoint=1000, earlier=[NOT_YET, (200, {"remainPoint": 0})])
-    earning = ("type=EARN", "amount=500", "reference=R-1", "expiresAt=2030-01-01T00:00:00Z", f"Idempotency-Key:{uuid.uuid4()}")
+    earning = ("type=EARN", "amount=500", "reference=R-1", "expiresAt=2099-12-31T15:00:00Z", f"Idempotency-Key:{uuid.uuid4()}")
     earned = call("POST", transactions, *earning, status=201, type="EARN", amount=500, remainPoint=1500, reference="R-1")
     call("POST", transactions, *earning, status=201, **earned)
     balance = call("GET", points, status=200, remainPoint=1500)

@@ -75,7 +75,7 @@ pub enum PointCommand {
     #[command(flatten)]
     Delivery(DeliveryCommand),
     /// Compares the entries, the balance and the lots of every account, and what my page shows; exits with 1 when anything
-    /// differs
+    /// differs, and with 2 when not everything could be compared
     Reconcile(ReconcileArgs),
 }
 

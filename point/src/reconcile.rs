@@ -7,9 +7,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use backon::{ExponentialBuilder, Retryable};
+use chassis::error::chain;
+use chrono::{DateTime, Utc};
 use clap::{Args, value_parser};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use shared_events::time::now;
 use sqlx::PgPool;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -22,6 +27,9 @@ const PAGES_AT_A_TIME: u32 = 200;
 /// So many members that differ are remembered until the end.
 const MOST_SUSPECTS: usize = 100_000;
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How often my page is asked again when it fails, and how long after the first time; twice as long after each further one.
+const RETRIES: usize = 5;
+const FIRST_RETRY: Duration = Duration::from_millis(200);
 
 /// What to compare, and how.
 #[derive(Args, Clone, Debug)]
@@ -57,11 +65,18 @@ impl Tally {
     }
 }
 
-/// Compares everything and prints what differs: 0 when nothing does, 1 otherwise.
+/// Compares everything and prints what differs: 0 when nothing does, 1 when something does, 2 when not all could be compared.
 ///
 /// # Errors
-/// When the database, my page or the output fails.
+/// None: what fails is logged.
 pub async fn reconcile(pool: &PgPool, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
+    compare(pool, args).await.or_else(|error| {
+        tracing::error!(error = chain(error.as_ref()), "not everything was compared");
+        Ok(ExitCode::from(2))
+    })
+}
+
+async fn compare(pool: &PgPool, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
     let mut mypage = args.mypage_url.as_ref().map(|base| MyPage::new(base, args.patience)).transpose()?;
     let expected = books::estimate(pool).await?;
     let mut after = (0, Uuid::nil());
@@ -176,11 +191,11 @@ impl MyPage {
 
     /// Looks at the suspects again and again, on both sides, until they agree or my page has had its time.
     async fn settle(&mut self, pool: &PgPool, tally: &mut Tally) -> anyhow::Result<()> {
-        let deadline = Instant::now() + self.patience;
+        let (start, deadline) = (now(), Instant::now() + self.patience);
         while !self.suspects.is_empty() {
             let has_had_its_time = Instant::now() >= deadline;
             for member_id in mem::take(&mut self.suspects) {
-                match self.difference(pool, member_id).await? {
+                match self.difference(pool, member_id, start).await? {
                     Some(difference) if has_had_its_time => tally.note(&difference)?,
                     Some(_) => {
                         self.suspects.insert(member_id);
@@ -195,38 +210,57 @@ impl MyPage {
         Ok(())
     }
 
-    async fn difference(&self, pool: &PgPool, member_id: i64) -> anyhow::Result<Option<String>> {
+    /// How my page and the account of a member differ, if they do. An account that changes all the time does not when my page
+    /// shows what it had `since`.
+    async fn difference(
+        &self,
+        pool: &PgPool,
+        member_id: i64,
+        since: DateTime<Utc>,
+    ) -> anyhow::Result<Option<String>> {
         // In this order: what is shown is not newer than what is compared with it.
         let shown = self.one(member_id).await?;
         let balance = books::open_balance(pool, member_id).await?;
-        let or_nothing = |points: Option<i64>| points.map_or("nothing".to_owned(), |it| it.to_string());
-        Ok((shown != balance).then(|| match balance {
-            Some(balance) => {
-                format!("member {member_id}: balance {balance}, my page shows {}", or_nothing(shown))
-            }
-            None => format!("member {member_id}: no open account, my page shows {}", or_nothing(shown)),
+        if shown == balance {
+            return Ok(None);
+        }
+        if let Some(shown) = shown
+            && books::has_had_balance(pool, member_id, shown, since).await?
+        {
+            return Ok(None);
+        }
+        let shown = shown.map_or("nothing".to_owned(), |points| points.to_string());
+        Ok(Some(match balance {
+            Some(balance) => format!("member {member_id}: balance {balance}, my page shows {shown}"),
+            None => format!("member {member_id}: no open account, my page shows {shown}"),
         }))
     }
 
     /// The next pages behind that of a member.
     async fn list(&self, behind: i64) -> anyhow::Result<Vec<Shown>> {
-        let answer = self.get(&format!("mypages?limit={PAGES_AT_A_TIME}&after={behind}")).await?;
-        ensure!(answer.status().is_success(), "my page answers {}", answer.status());
-        let Listed { embedded } = answer.json().await.context("my page answers nonsense")?;
-        Ok(embedded.mypages)
+        let listed: Option<Listed> =
+            self.get(&format!("mypages?limit={PAGES_AT_A_TIME}&after={behind}")).await?;
+        Ok(listed.context("my page has no list")?.embedded.mypages)
     }
 
     async fn one(&self, member_id: i64) -> anyhow::Result<Option<i64>> {
-        let answer = self.get(&format!("mypages/{member_id}")).await?;
+        let shown: Option<Shown> = self.get(&format!("mypages/{member_id}")).await?;
+        Ok(shown.map(|shown| shown.remain_point))
+    }
+
+    /// What is at a path, if anything is.
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
+        let url = self.base.join(path)?;
+        let delays = ExponentialBuilder::default().with_min_delay(FIRST_RETRY).with_max_times(RETRIES);
+        (|| self.get_once(url.clone())).retry(delays).await
+    }
+
+    async fn get_once<T: DeserializeOwned>(&self, url: Url) -> anyhow::Result<Option<T>> {
+        let answer = self.http.get(url).send().await.context("my page does not answer")?;
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
         ensure!(answer.status().is_success(), "my page answers {}", answer.status());
-        let shown: Shown = answer.json().await.context("my page answers nonsense")?;
-        Ok(Some(shown.remain_point))
-    }
-
-    async fn get(&self, path: &str) -> anyhow::Result<Response> {
-        self.http.get(self.base.join(path)?).send().await.context("my page does not answer")
+        Ok(Some(answer.json().await.context("my page answers nonsense")?))
     }
 }

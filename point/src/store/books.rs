@@ -1,5 +1,6 @@
 //! What the books of each account say, to be compared.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
@@ -48,6 +49,24 @@ pub async fn open_balance(executor: impl PgExecutor<'_>, member_id: i64) -> sqlx
     sqlx::query_scalar!("SELECT balance FROM account WHERE member_id = $1 AND closed_at IS NULL", member_id)
         .fetch_optional(executor)
         .await
+}
+
+/// Whether a member's open account had this balance at any time since then, but for the very beginning.
+pub async fn has_had_balance(
+    executor: impl PgExecutor<'_>,
+    member_id: i64,
+    balance: i64,
+    since: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM ledger_entry JOIN account USING (membership_id)
+                          WHERE member_id = $1 AND closed_at IS NULL AND balance_after = $2 AND occurred_at >= $3) AS "has!""#,
+        member_id,
+        balance,
+        since,
+    )
+    .fetch_one(executor)
+    .await
 }
 
 /// How many accounts there are, roughly.

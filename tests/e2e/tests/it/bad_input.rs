@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use e2e::{World, WorldOptions, block_on};
 use reqwest::{Client, Method};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -113,8 +113,38 @@ fn cases() -> Vec<Case> {
 const TRANSACTIONS: &str = "/points/1/transactions";
 const ADJUSTMENTS: &str = "/points/1/adjustments";
 
-/// At the commands and queries of the ledger, where member 1 has the sign-up's transaction alone.
-fn ledger_cases(signup: i64) -> Vec<Case> {
+/// What there is to be cancelled, or not.
+struct Booked {
+    /// The only one of member 1.
+    signup: i64,
+    /// Of 10 points of member 2, of which 4 were taken back.
+    earning: i64,
+    /// Of those 4.
+    cancellation: i64,
+}
+
+impl Booked {
+    async fn in_world(world: &World) -> Self {
+        let signup = "SELECT entry_id FROM point.ledger_entry JOIN point.account USING (membership_id) WHERE member_id = 1";
+        let signup = sqlx::query_scalar(signup).fetch_one(&world.pool).await.expect("the sign-up");
+        let post = async |path: &str, body| {
+            let answer = world.client.call(Method::POST, path, Some(&body)).await.expect("an answer");
+            assert_eq!(answer.status, 201, "{answer:?}");
+            answer.body["transactionId"].as_i64().expect("an id")
+        };
+        let path = "/points/2/transactions";
+        let earning = post(path, json!({ "type": "EARN", "amount": 10, "reference": "R-2" })).await;
+        let path = format!("{path}/{earning}/cancellation");
+        let cancellation = post(&path, json!({ "amount": 4, "reason": "returned" })).await;
+        Self { signup, earning, cancellation }
+    }
+}
+
+/// At the commands and queries of the ledger.
+fn ledger_cases(booked: &Booked) -> Vec<Case> {
+    let Booked { signup, earning, cancellation } = booked;
+    let of_earning = &format!("/points/2/transactions/{earning}/cancellation");
+    let of_cancellation = &format!("/points/2/transactions/{cancellation}/cancellation");
     let of_signup = &format!("/points/1/transactions/{signup}/cancellation");
     let of_another = &format!("/points/2/transactions/{signup}");
     let cancellation_of_another = &format!("{of_another}/cancellation");
@@ -154,6 +184,8 @@ fn ledger_cases(signup: i64) -> Vec<Case> {
         post(of_signup, r#"{"amount":0,"reason":"x"}"#).at("/amount"),
         post(of_signup, r#"{"amount":-1,"reason":"x"}"#).at("/amount"),
         post(of_signup, "{}").at("/reason"),
+        refused(of_cancellation, reason, 422, "not-cancellable"),
+        post(of_earning, r#"{"amount":7,"reason":"x"}"#).at("/amount"),
         post(ADJUSTMENTS, r#"{"amount":0,"reason":"x"}"#).at("/amount"),
         post(ADJUSTMENTS, r#"{"amount":1}"#).at("/reason"),
         refused(ADJUSTMENTS, r#"{"amount":-1001,"reason":"x"}"#, 422, "insufficient-points"),
@@ -168,6 +200,8 @@ fn ledger_cases(signup: i64) -> Vec<Case> {
         cases.push(keyed("/members", r#"{"phoneNo":"01012345678","nickname":"N"}"#, key.clone()));
         cases.push(keyed("/points/1/transactions", earning, key.clone()));
         cases.push(keyed(of_signup, reason, key.clone()));
+        cases
+            .push(Case { method: Method::PATCH, ..keyed("/points/1", r#"{"requirePoint":1}"#, key.clone()) });
         cases.push(keyed(ADJUSTMENTS, r#"{"amount":1,"reason":"x"}"#, key));
     }
     cases
@@ -189,13 +223,12 @@ fn bad_input_is_refused_with_a_problem_and_changes_nothing() {
         let world = World::start().await;
         world.client.join_and_be_granted(1).await;
         world.client.join_and_be_granted(2).await;
+        let booked = Booked::in_world(&world).await;
         world.quiet().await;
-        let signup = "SELECT entry_id FROM point.ledger_entry JOIN point.account USING (membership_id) WHERE member_id = 1";
-        let signup = sqlx::query_scalar(signup).fetch_one(&world.pool).await.expect("the sign-up");
         let before = world.snapshot().await;
         let http = Client::builder().no_proxy().build().expect("a client");
 
-        for case in cases().into_iter().chain(ledger_cases(signup)) {
+        for case in cases().into_iter().chain(ledger_cases(&booked)) {
             let shown = format!("{} {} {:.80}", case.method, case.path, String::from_utf8_lossy(&case.body));
             let request = http
                 .request(case.method, url(&world, &case.path))
@@ -246,7 +279,7 @@ fn slow_and_vanishing_clients_change_nothing() {
             vanishing.write_all(half.as_bytes()).await.expect("half a request");
         }
         assert_eq!(world.client.join(1, "01012345678", "N").await.status, 201);
-        world.client.until("/mypages/1", 200, serde_json::json!({ "remainPoint": 1_000 })).await;
+        world.client.until("/mypages/1", 200, json!({ "remainPoint": 1_000 })).await;
         let members: i64 = sqlx::query_scalar("SELECT count(*) FROM member.member")
             .fetch_one(&world.pool)
             .await

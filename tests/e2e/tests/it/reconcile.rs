@@ -50,6 +50,10 @@ fn the_books_of_every_account_are_compared_with_each_other_and_with_my_page() {
             assert_eq!(code, Some(1), "{said}");
             assert!(said.contains(expected), "{expected}: {said}");
         }
+        let nonsense = world.service("member").url() + "/readyz/";
+        let Output { status, .. } =
+            world.run("point", &["reconcile", "--quiet", "--mypage-url", &nonsense]).await;
+        assert_eq!(status.code(), Some(2), "what was not compared is not a difference");
         world.stop().await;
     });
 }
