@@ -1,21 +1,26 @@
-//! Group transaction: what is asked for while a transaction is under way is carried out together in the next one, and each
-//! gets an answer of its own. What becomes of one has no influence on the others.
+//! Group transaction: what is asked for while a transaction is under way, or soon after its start, is carried out together in
+//! the next one, and each gets an answer of its own. What becomes of one has no influence on the others.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::group_commit::{GroupCommit, LONGEST, Waiting};
+use crate::pace::Pace;
 
-/// How many transactions may be under way at a time: while one waits for the disk, the next one is decided.
-const LANES: usize = 2;
+/// How many groups may be under way at a time: with more of them each is smaller, and costs nearly as much.
+const LANES: usize = 1;
 const LARGEST_GROUP: usize = 256;
+/// At which groups follow each other.
+const PACE: Pace =
+    Pace { shortest: Duration::ZERO, each: Duration::from_millis(1), longest: Duration::from_millis(12) };
 /// How many items of a group that was refused are tried at a time.
 const TRIED_AT_A_TIME: usize = 2;
 /// One connection in so many may belong to somebody who waits for a lock, for each kind of work.
@@ -102,7 +107,14 @@ impl<T: GroupTransaction> GroupTransactions<T> {
     /// Carries out an item; it goes on when who asked leaves. A group that ended without an answer has
     /// [failed](GroupTransaction::failed).
     pub async fn carry_out(&self, item: T::Item) -> T::Outcome {
-        let work = |group| Arc::clone(&self.0).carry_out(group, Locking::OnlyFree);
+        let work = |group: Group<T>| {
+            let next_start = Instant::now() + PACE.after(group.len());
+            let group = Arc::clone(&self.0).carry_out(group, Locking::OnlyFree);
+            async move {
+                group.await;
+                sleep_until(next_start).await;
+            }
+        };
         let outcome = self.0.groups.submit(T::key(&item), item, work).await;
         outcome.unwrap_or_else(|_| T::failed(Arc::new(sqlx::Error::WorkerCrashed)))
     }

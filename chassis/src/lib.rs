@@ -22,6 +22,7 @@ mod language;
 mod lifecycle;
 pub mod metrics;
 pub mod openapi;
+pub mod pace;
 pub mod principal;
 pub mod problem;
 mod run;

@@ -7,6 +7,7 @@ use std::future;
 use std::time::{Duration, Instant};
 
 use chassis::error::chain;
+use chassis::pace::Pace;
 use futures::FutureExt;
 use metrics::{counter, gauge};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -27,8 +28,8 @@ use crate::topic::Topic;
 
 const BATCH: usize = 500;
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// A pass that was not full is followed by the next one so long after its start at least.
-const SHORTEST_PACE: Duration = Duration::from_millis(2);
+/// At which the next pass follows one that was not full.
+const PACE: Pace = pace(Duration::from_millis(2));
 /// A relay that ran for so long before it failed starts again with the shortest delay.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 /// How long the rows that are left may take at shutdown; a broker that is away must not hold it up.
@@ -123,7 +124,7 @@ impl Relay {
                 return Ok(());
             }
             if !rows.is_empty() || !in_flight.reports.is_empty() {
-                let next_pass = start + pace(SHORTEST_PACE, rows.len());
+                let next_pass = start + PACE.after(rows.len());
                 token.run_until_cancelled(tokio::time::sleep_until(next_pass)).await;
             }
             tokio::select! {

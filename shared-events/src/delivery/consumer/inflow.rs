@@ -5,6 +5,7 @@ use std::mem;
 use std::time::Duration;
 
 use backon::ExponentialBackoff;
+use chassis::pace::Pace;
 use futures::FutureExt;
 use futures::future::OptionFuture;
 use metrics::gauge;
@@ -31,7 +32,7 @@ pub(super) struct Inflow<'b> {
     broker: &'b Broker,
     consumer: StreamConsumer<Assignment>,
     held: HashMap<Origin, Held>,
-    pace: Duration,
+    pace: Pace,
     next_start: Instant,
 }
 
@@ -42,12 +43,18 @@ struct Held {
 }
 
 impl<'b> Inflow<'b> {
-    /// Joins the group. Batches that are not full follow each other at this pace at most.
-    pub(super) fn open(broker: &'b Broker, topics: &[Topic], pace: Duration) -> KafkaResult<Self> {
-        let consumer = broker.consumer(topics, pace)?;
+    /// Joins the group. A batch follows one that was not full so long after its start at least.
+    pub(super) fn open(broker: &'b Broker, topics: &[Topic], shortest_pace: Duration) -> KafkaResult<Self> {
+        let consumer = broker.consumer(topics, shortest_pace)?;
         let names: Vec<String> = topics.iter().map(|topic| broker.topic_name(*topic)).collect();
         consumer.subscribe(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
-        Ok(Self { broker, consumer, held: HashMap::new(), pace, next_start: Instant::now() })
+        Ok(Self {
+            broker,
+            consumer,
+            held: HashMap::new(),
+            pace: pace(shortest_pace),
+            next_start: Instant::now(),
+        })
     }
 
     /// Waits until there is something to do: new events, or those of a held partition that are due again.
@@ -64,7 +71,7 @@ impl<'b> Inflow<'b> {
                     let start = Instant::now();
                     let batch = self.collect(event);
                     if batch.len() < MAX_BATCH {
-                        self.next_start = start + pace(self.pace, batch.len());
+                        self.next_start = start + self.pace.after(batch.len());
                     }
                     if !batch.is_empty() {
                         return batch;
