@@ -1,4 +1,5 @@
-//! Group commit: what is asked for while a transaction is under way is carried out together in the next one. So a commit,
+//! Group commit: what is asked for while a transaction is under way, or soon after its start, is carried out together in the next
+//! one. So a commit,
 //! and each round trip to Postgres, is shared the more widely the more is asked for, and nothing waits while little is.
 
 use std::collections::VecDeque;
@@ -7,7 +8,9 @@ use std::time::Duration;
 use std::{fmt, iter};
 
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::pace::Pace;
 
 /// After it a group is given up: on a connection that leads nowhere it would hold up its lane for a quarter of an hour.
 pub(crate) const LONGEST: Duration = Duration::from_secs(10);
@@ -17,6 +20,7 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(10);
 pub struct GroupCommit<I, O> {
     lanes: Box<[Lane<I, O>]>,
     largest: usize,
+    pace: Pace,
 }
 
 struct Lane<I, O> {
@@ -50,11 +54,11 @@ impl<O> Answer<O> {
 pub struct Abandoned;
 
 impl<I: Send + 'static, O: Send + 'static> GroupCommit<I, O> {
-    /// With so many lanes, at least one, and groups of `largest` items at most.
+    /// With so many lanes, at least one, and groups of `largest` items at most, which follow each other in a lane at this pace.
     #[must_use]
-    pub fn new(lanes: usize, largest: usize) -> Self {
+    pub fn new(lanes: usize, largest: usize, pace: Pace) -> Self {
         let lane = || Lane { waiting: Mutex::default(), turn: Arc::default() };
-        Self { lanes: iter::repeat_with(lane).take(lanes.max(1)).collect(), largest }
+        Self { lanes: iter::repeat_with(lane).take(lanes.max(1)).collect(), largest, pace }
     }
 
     /// Hands an item over and waits for its answer. Who is first while nothing is under way in the lane of `key` has `work`
@@ -87,11 +91,13 @@ impl<I: Send + 'static, O: Send + 'static> GroupCommit<I, O> {
                 drop(turn);
                 return answered.await.map_err(|_| Abandoned);
             }
+            let next_start = Instant::now() + self.pace.after(group.len());
             let work = timeout(LONGEST, work(group));
             tokio::spawn(async move {
                 if work.await.is_err() {
                     tracing::error!("a group was given up: it took over {} s", LONGEST.as_secs());
                 }
+                sleep_until(next_start).await;
                 drop(turn);
             });
         }
@@ -145,7 +151,11 @@ mod tests {
 
     impl Bench {
         fn new(lanes: usize, largest: usize) -> Self {
-            let group_commit = Arc::new(GroupCommit::new(lanes, largest));
+            Self::paced(lanes, largest, Pace::UNBROKEN)
+        }
+
+        fn paced(lanes: usize, largest: usize, pace: Pace) -> Self {
+            let group_commit = Arc::new(GroupCommit::new(lanes, largest, pace));
             Self { group_commit, groups: Groups::default(), gate: Arc::new(Semaphore::new(0)) }
         }
 
@@ -193,6 +203,27 @@ mod tests {
         asked: Vec<tokio::task::JoinHandle<Result<u32, Abandoned>>>,
     ) -> Vec<Result<u32, Abandoned>> {
         join_all(asked).await.into_iter().map(Result::unwrap).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_soon_after_the_start_of_a_group_is_the_next_one_and_who_comes_after_a_pause_does_not_wait()
+     {
+        let pace =
+            Pace { each: Duration::from_millis(10), longest: Duration::from_millis(20), ..Pace::UNBROKEN };
+        let bench = Bench::paced(1, 3, pace);
+        bench.gate.add_permits(9);
+        let start = Instant::now();
+        assert_eq!(answers(vec![bench.submit(1, 1)]).await, [Ok(1)]);
+        assert_eq!(start.elapsed(), Duration::ZERO);
+
+        let both = vec![bench.submit(2, 2), bench.submit(3, 3)];
+        assert_eq!(answers(both).await, [Ok(2), Ok(3)]);
+        assert_eq!((start.elapsed().as_millis(), bench.groups()), (10, vec![vec![1], vec![2, 3]]));
+
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let after_a_pause = Instant::now();
+        assert_eq!(answers(vec![bench.submit(4, 4)]).await, [Ok(4)]);
+        assert_eq!(after_a_pause.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ use futures::future::{BoxFuture, join_all};
 use sqlx::PgPool;
 
 use crate::group_commit::{GroupCommit, Waiting};
+use crate::pace::Pace;
 
 /// How many statements may be under way at a time.
 const LANES: usize = 2;
@@ -39,7 +40,7 @@ where
         F: Future<Output = sqlx::Result<HashMap<K, T>>> + Send + 'static,
     {
         let lookup = Arc::new(move |pool, keys| -> BoxFuture<'static, _> { Box::pin(lookup(pool, keys)) });
-        Self { pool, lookup, groups: Arc::new(GroupCommit::new(LANES, LARGEST_GROUP)) }
+        Self { pool, lookup, groups: Arc::new(GroupCommit::new(LANES, LARGEST_GROUP, Pace::UNBROKEN)) }
     }
 
     /// What there is under the key.

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 
 use crate::group_commit::{GroupCommit, LONGEST, Waiting};
 use crate::pace::Pace;
@@ -101,20 +101,13 @@ impl<T: GroupTransaction> GroupTransactions<T> {
     pub fn new(pool: PgPool, work: T) -> Self {
         let connections = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
         let may_wait = Semaphore::new((connections / WAITING_SHARE).clamp(1, Semaphore::MAX_PERMITS));
-        Self(Arc::new(Shared { pool, work, groups: GroupCommit::new(LANES, LARGEST_GROUP), may_wait }))
+        Self(Arc::new(Shared { pool, work, groups: GroupCommit::new(LANES, LARGEST_GROUP, PACE), may_wait }))
     }
 
     /// Carries out an item; it goes on when who asked leaves. A group that ended without an answer has
     /// [failed](GroupTransaction::failed).
     pub async fn carry_out(&self, item: T::Item) -> T::Outcome {
-        let work = |group: Group<T>| {
-            let next_start = Instant::now() + PACE.after(group.len());
-            let group = Arc::clone(&self.0).carry_out(group, Locking::OnlyFree);
-            async move {
-                group.await;
-                sleep_until(next_start).await;
-            }
-        };
+        let work = |group| Arc::clone(&self.0).carry_out(group, Locking::OnlyFree);
         let outcome = self.0.groups.submit(T::key(&item), item, work).await;
         outcome.unwrap_or_else(|_| T::failed(Arc::new(sqlx::Error::WorkerCrashed)))
     }

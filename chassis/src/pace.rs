@@ -14,6 +14,10 @@ pub struct Pace {
 }
 
 impl Pace {
+    /// Each begins when the last one has ended.
+    pub const UNBROKEN: Self =
+        Self { shortest: Duration::ZERO, each: Duration::ZERO, longest: Duration::ZERO };
+
     /// After a share of so many items.
     #[must_use]
     pub fn after(&self, items: usize) -> Duration {

@@ -2,9 +2,11 @@
 
 use std::slice;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chassis::error::chain;
 use chassis::group_commit::{GroupCommit, Waiting};
+use chassis::pace::Pace;
 use chrono::{DateTime, Utc};
 use shared_events::Provenance;
 use shared_events::delivery::Wake;
@@ -19,9 +21,15 @@ use crate::store::outcomes::{self, Outcome};
 use crate::store::queue::Claimed;
 
 /// How many groups of outcomes may be under way at a time.
-const LANES: usize = 2;
+const LANES: usize = 1;
 /// Most outcomes of one group.
 const LARGEST_GROUP: usize = 256;
+/// At which groups follow each other. Nobody waits for an outcome, but its message keeps a place among those that are being sent.
+const PACE: Pace = Pace {
+    shortest: Duration::from_millis(3),
+    each: Duration::from_micros(300),
+    longest: Duration::from_millis(12),
+};
 
 /// What is to be noted of an attempt. `jitter`, from 0 to 1, shortens the wait for the next one.
 #[must_use]
@@ -82,7 +90,7 @@ impl Finisher {
     /// Wakes the relay.
     #[must_use]
     pub fn new(pool: PgPool, relay: Wake) -> Self {
-        Self { relay, pool, groups: GroupCommit::new(LANES, LARGEST_GROUP) }
+        Self { relay, pool, groups: GroupCommit::new(LANES, LARGEST_GROUP, PACE) }
     }
 
     /// Notes an outcome. Does nothing when the claim has passed to somebody else, or the member has withdrawn. What becomes
