@@ -123,8 +123,10 @@ impl<'a> Commands<'a> {
         script: Script,
         request: impl Fn(u64) -> Request,
     ) -> anyhow::Result<(Row, Outcome)> {
+        self.settle().await?;
         progress::say(format!("{what}: pgbench"));
         let alone = self.baseline.rate(script, CLIENTS, self.each).await?;
+        self.settle().await?;
         progress::say(format!("{what}: as fast as can be"));
         let requests = self.requests(FASTEST, self.each, request);
         let before = process::cpu_times(self.stack)?;
@@ -170,6 +172,14 @@ impl<'a> Commands<'a> {
             key: Some(format!("bench-{number}")),
             body: Some(json!({ "type": entry_type, "amount": 10, "reference": format!("R-{number}") })),
         }
+    }
+
+    /// Has Postgres clear away what earlier cases and baselines have left behind, which it would do during this one otherwise.
+    async fn settle(&self) -> sqlx::Result<()> {
+        for statement in ["VACUUM (ANALYZE)", "CHECKPOINT"] {
+            sqlx::query(statement).execute(self.pool).await?;
+        }
+        Ok(())
     }
 
     /// Waits until everything is seen everywhere.
