@@ -1,5 +1,5 @@
-//! Group commit: what is asked for while a transaction is under way, or soon after its start, is carried out together in the next
-//! one. So a commit,
+//! Group commit: what is asked for while a transaction is under way, or soon after its start, is carried out together in the
+//! next one. So a commit,
 //! and each round trip to Postgres, is shared the more widely the more is asked for, and nothing waits while little is.
 
 use std::collections::VecDeque;
@@ -97,7 +97,10 @@ impl<I: Send + 'static, O: Send + 'static> GroupCommit<I, O> {
                 if work.await.is_err() {
                     tracing::error!("a group was given up: it took over {} s", LONGEST.as_secs());
                 }
-                sleep_until(next_start).await;
+                // The timer goes by whole milliseconds: it would hold up what need not wait.
+                if Instant::now() < next_start {
+                    sleep_until(next_start).await;
+                }
                 drop(turn);
             });
         }

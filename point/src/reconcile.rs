@@ -9,16 +9,15 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use backon::{ExponentialBuilder, Retryable};
 use chassis::error::chain;
-use chrono::{DateTime, Utc};
 use clap::{Args, value_parser};
 use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use shared_events::time::now;
 use sqlx::PgPool;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::domain::TransactionId;
 use crate::store::books::{self, Books};
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -169,6 +168,11 @@ impl MyPage {
         while behind < until {
             let pages = self.list(behind).await?;
             let Some(furthest) = pages.last() else { break };
+            ensure!(
+                furthest.member_id > behind,
+                "my page lists member {} behind {behind}",
+                furthest.member_id
+            );
             behind = furthest.member_id;
             for Shown { member_id, remain_point } in pages {
                 if member_id <= until && balances.remove(&member_id) != Some(remain_point) {
@@ -191,11 +195,11 @@ impl MyPage {
 
     /// Looks at the suspects again and again, on both sides, until they agree or my page has had its time.
     async fn settle(&mut self, pool: &PgPool, tally: &mut Tally) -> anyhow::Result<()> {
-        let (start, deadline) = (now(), Instant::now() + self.patience);
+        let (newest, deadline) = (books::newest_entry(pool).await?, Instant::now() + self.patience);
         while !self.suspects.is_empty() {
             let has_had_its_time = Instant::now() >= deadline;
             for member_id in mem::take(&mut self.suspects) {
-                match self.difference(pool, member_id, start).await? {
+                match self.difference(pool, member_id, newest).await? {
                     Some(difference) if has_had_its_time => tally.note(&difference)?,
                     Some(_) => {
                         self.suspects.insert(member_id);
@@ -211,12 +215,12 @@ impl MyPage {
     }
 
     /// How my page and the account of a member differ, if they do. An account that changes all the time does not when my page
-    /// shows what it had `since`.
+    /// shows what it had after an entry behind that one.
     async fn difference(
         &self,
         pool: &PgPool,
         member_id: i64,
-        since: DateTime<Utc>,
+        behind: TransactionId,
     ) -> anyhow::Result<Option<String>> {
         // In this order: what is shown is not newer than what is compared with it.
         let shown = self.one(member_id).await?;
@@ -225,7 +229,7 @@ impl MyPage {
             return Ok(None);
         }
         if let Some(shown) = shown
-            && books::has_had_balance(pool, member_id, shown, since).await?
+            && books::has_had_balance(pool, member_id, shown, behind).await?
         {
             return Ok(None);
         }

@@ -246,13 +246,12 @@ impl Account {
 
     /// Takes in the lots of a booking, under their ids.
     pub fn add_lots(&mut self, new_lots: &[NewLot], lot_ids: &[LotId]) {
-        for (new, lot_id) in new_lots.iter().zip(lot_ids) {
-            self.lots.give_back(LotChange {
-                lot_id: *lot_id,
-                amount: new.amount.get(),
-                expires_at: new.expires_at,
-            });
-        }
+        let given = new_lots.iter().zip(lot_ids).map(|(new, lot_id)| LotChange {
+            lot_id: *lot_id,
+            amount: new.amount.get(),
+            expires_at: new.expires_at,
+        });
+        self.lots.give_back(&given.collect::<Vec<_>>());
     }
 
     fn earn(
@@ -262,10 +261,15 @@ impl Account {
         now: DateTime<Utc>,
         expires_at: DateTime<Utc>,
     ) -> Result<Booking, ChangeRefused> {
-        if self.lots.iter().len() >= MOST_OPEN_LOTS {
+        if self.has_most_lots() {
             return Err(ChangeRefused::TooManyLots);
         }
         self.credit(entry_type, amount, now, expires_at)
+    }
+
+    /// Whether it should not get another lot.
+    pub(super) fn has_most_lots(&self) -> bool {
+        self.lots.iter().len() >= MOST_OPEN_LOTS
     }
 
     fn credit(
@@ -319,6 +323,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::domain::Lot;
 
     const NEVER: DateTime<Utc> = DateTime::from_timestamp_nanos(3_000_000_000_000_000_000);
 
@@ -397,9 +402,9 @@ mod tests {
     #[test]
     fn an_account_of_very_many_lots_earns_no_more_until_one_is_used_up() {
         let mut account = account(MemberStatus::Normal);
-        for _ in 0..MOST_OPEN_LOTS {
-            change(&mut account, 2).unwrap();
-        }
+        let lot = |lot_id| Lot { lot_id, remaining: points(2), expires_at: NEVER };
+        account.lots = Lots::new((1_000..).take(MOST_OPEN_LOTS).map(lot).collect());
+        account.balance = points(account.lots.total());
         assert_eq!(change(&mut account, 1), Err(ChangeRefused::TooManyLots));
         change(&mut account, -1).unwrap();
         let adjusted = account.adjust(PointChange::Earn(points(1)), now(), NEVER);

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::account::{Account, AccountState};
+use super::account::{Account, AccountState, MOST_OPEN_LOTS};
 use super::entry::{Booking, EntryType, LotChange, LotId, NewLot, TransactionId};
 use super::lot::Lot;
 use super::points::Points;
@@ -75,6 +75,14 @@ pub enum CancelRefused {
         /// How many are missing, in points.
         shortfall: i64,
     },
+    /// A part of a use could take one lot too many; all that is left of it does not ask how many there are.
+    #[error(
+        "the account has {MOST_OPEN_LOTS} lots with points left: only all {rest} points can be cancelled at once"
+    )]
+    TooManyLots {
+        /// What is not cancelled yet.
+        rest: Points,
+    },
     /// The balance would go above 2^53−1.
     #[error("the balance would be too large")]
     BalanceOverflow,
@@ -118,6 +126,9 @@ impl Account {
         let (lot_changes, new_lots) = if is_earning {
             (self.take_back(original, amount, policy)?, Vec::new())
         } else {
+            if amount < rest && self.has_most_lots() {
+                return Err(CancelRefused::TooManyLots { rest });
+            }
             self.balance.checked_add(amount).map_err(|_| CancelRefused::BalanceOverflow)?;
             self.give_back(original, amount, now, grace_until)
         };
@@ -170,7 +181,6 @@ impl Account {
             let lot = Lot { lot_id: share.lot_id, remaining: share.amount, expires_at: share.expires_at };
             if lot.is_valid(now) {
                 let change = LotChange { lot_id: share.lot_id, amount: back, expires_at: share.expires_at };
-                self.lots.give_back(change);
                 changes.push(change);
             } else {
                 new_lots.push(grace(back, Some(share.lot_id)));
@@ -180,6 +190,7 @@ impl Account {
         if missing > 0 {
             new_lots.push(grace(missing, None));
         }
+        self.lots.give_back(&changes);
         (changes, new_lots)
     }
 }
@@ -191,7 +202,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::PointChange;
+    use crate::domain::{Lots, PointChange};
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(seconds, 0).unwrap()
@@ -349,5 +360,23 @@ mod tests {
                 other => assert_eq!(cancelled, Err(CancelRefused::NotCancellable(other))),
             }
         }
+    }
+
+    #[test]
+    fn of_a_use_that_an_account_of_very_many_lots_gets_back_it_gets_all() {
+        let mut account = account();
+        let used = account.change(PointChange::Use(points(200)), at(0), at(99)).unwrap();
+        let original = original(1, &used);
+        let many = (1_000..).take(MOST_OPEN_LOTS).map(|lot_id| Lot {
+            lot_id,
+            remaining: points(1),
+            expires_at: at(1_000),
+        });
+        account.lots = Lots::new(account.lots.iter().copied().chain(many).collect());
+        account.balance = points(account.lots.total());
+        let part = account.cancel(&original, Some(points(1)), at(40), at(99), SpentPolicy::Refuse);
+        assert_eq!(part, Err(CancelRefused::TooManyLots { rest: points(200) }));
+        let all = account.cancel(&original, None, at(40), at(99), SpentPolicy::Refuse).unwrap();
+        assert_eq!((all.amount, all.new_lots.len()), (200, 2));
     }
 }

@@ -1,6 +1,6 @@
 //! The burn engine: which lots pay for what.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
@@ -59,6 +59,7 @@ impl Lots {
     /// How many points some of them have together.
     #[must_use]
     pub fn total_of(&self, lots: &[LotId]) -> i64 {
+        let lots: HashSet<LotId> = lots.iter().copied().collect();
         let of_these = self.0.iter().filter(|lot| lots.contains(&lot.lot_id));
         of_these.map(|lot| lot.remaining.get()).sum()
     }
@@ -69,6 +70,7 @@ impl Lots {
         if self.total() < amount.get() {
             return None;
         }
+        let first: HashSet<LotId> = first.iter().copied().collect();
         let mut order: Vec<Lot> = self.0.clone();
         order.sort_by_key(|lot| !first.contains(&lot.lot_id));
         let mut missing = amount.get();
@@ -102,13 +104,20 @@ impl Lots {
         self.expire(DateTime::<Utc>::MAX_UTC)
     }
 
-    /// Gives points back.
-    pub fn give_back(&mut self, change: LotChange) {
-        let LotChange { lot_id, amount, expires_at } = change;
-        let before = self.get(lot_id).map_or(0, |lot| lot.remaining.get());
-        let remaining = Points::try_from(before + amount).unwrap_or(Points::ZERO);
-        self.0.retain(|lot| lot.lot_id != lot_id);
-        *self = Self::new(self.0.drain(..).chain([Lot { lot_id, remaining, expires_at }]).collect());
+    /// Gives points back to lots, each of which is named once.
+    pub fn give_back(&mut self, changes: &[LotChange]) {
+        let mut returned: HashMap<LotId, LotChange> =
+            changes.iter().map(|change| (change.lot_id, *change)).collect();
+        for lot in &mut self.0 {
+            let back = returned.remove(&lot.lot_id).map_or(0, |change| change.amount);
+            lot.remaining = Points::try_from(lot.remaining.get() + back).unwrap_or(Points::ZERO);
+        }
+        let emptied = returned.into_values().map(|LotChange { lot_id, amount, expires_at }| Lot {
+            lot_id,
+            remaining: Points::try_from(amount).unwrap_or(Points::ZERO),
+            expires_at,
+        });
+        *self = Self::new(self.0.drain(..).chain(emptied).collect());
     }
 
     fn apply(&mut self, changes: &[LotChange]) {

@@ -99,6 +99,7 @@ fn cancel_refused(account: &Account, reason: CancelRefused) -> Problem {
         CancelRefused::PointsSpent { shortfall } => {
             Problem::unprocessable("points-spent", format!("{reason}.")).with_member("shortfall", shortfall)
         }
+        CancelRefused::TooManyLots { .. } => Problem::unprocessable("too-many-lots", format!("{reason}.")),
         CancelRefused::BalanceOverflow => {
             Problem::invalid_request(vec![FieldError::new("/amount", reason.to_string())])
         }
@@ -133,6 +134,7 @@ pub(super) fn of_cancelling() -> Vec<Problem> {
         CancelRefused::AlreadyCancelled,
         CancelRefused::PointsExpired,
         CancelRefused::PointsSpent { shortfall: 1 },
+        CancelRefused::TooManyLots { rest: Points::SIGNUP },
     ];
     let refused = refused.into_iter().map(|reason| cancel_refused(&example(), reason));
     refused.chain([transaction_not_found()]).chain(of_commands()).collect()

@@ -1,8 +1,9 @@
 //! What the books of each account say, to be compared.
 
-use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 use uuid::Uuid;
+
+use crate::domain::TransactionId;
 
 /// The books of one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,19 +52,26 @@ pub async fn open_balance(executor: impl PgExecutor<'_>, member_id: i64) -> sqlx
         .await
 }
 
-/// Whether a member's open account had this balance at any time since then, but for the very beginning.
+/// The newest ledger entry there is.
+pub async fn newest_entry(executor: impl PgExecutor<'_>) -> sqlx::Result<TransactionId> {
+    sqlx::query_scalar!(r#"SELECT coalesce(max(entry_id), 0) AS "newest!" FROM ledger_entry"#)
+        .fetch_one(executor)
+        .await
+}
+
+/// Whether a member's open account had this balance after an entry behind that one.
 pub async fn has_had_balance(
     executor: impl PgExecutor<'_>,
     member_id: i64,
     balance: i64,
-    since: DateTime<Utc>,
+    behind: TransactionId,
 ) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM ledger_entry JOIN account USING (membership_id)
-                          WHERE member_id = $1 AND closed_at IS NULL AND balance_after = $2 AND occurred_at >= $3) AS "has!""#,
+                          WHERE member_id = $1 AND closed_at IS NULL AND balance_after = $2 AND entry_id > $3) AS "has!""#,
         member_id,
         balance,
-        since,
+        behind,
     )
     .fetch_one(executor)
     .await

@@ -38,7 +38,7 @@ pub async fn load_in_tx(tx: &mut PgConnection, account: &mut Account) -> sqlx::R
 
 /// The books of an account do not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the lots of member {member_id} have {lots} points, the balance is {balance}")]
+#[error("lots of member {member_id} have {lots} points, the balance is {balance}")]
 pub struct BrokenBooks {
     /// Whose they are.
     pub member_id: MemberId,

@@ -20,6 +20,7 @@ mod ledger;
 mod member_changed;
 mod notices;
 mod points;
+mod reconcile;
 mod schema;
 mod support;
 mod transactions;
