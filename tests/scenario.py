@@ -117,7 +117,7 @@ def keeps_receipts():
     earned = call("POST", transactions, *earning, status=201, type="EARN", amount=500, remainPoint=1500, reference="R-1")
     call("POST", transactions, *earning, status=201, **earned)
     balance = call("GET", points, status=200, remainPoint=1500)
-    if [expiration["points"] for expiration in balance["expirations"]] != [500, 1000]:
+    if [expiration["points"] for expiration in balance["expirations"]] != [1000, 500]:
         raise Unexpected(f"GET {points}: two expirations expected, got {balance}")
     using = ("type=USE", "amount=700", "reference=R-2")
     call("POST", f"{transactions}?dryRun=true", *using, status=200, transactionId=None, amount=-700, remainPoint=800)
