@@ -1,6 +1,6 @@
 //! Group commit: what is asked for while a transaction is under way, or soon after its start, is carried out together in the
-//! next one. So a commit,
-//! and each round trip to Postgres, is shared the more widely the more is asked for, and nothing waits while little is.
+//! next one. So a commit, and each round trip to Postgres, is shared the more widely the more is asked for, and nothing waits
+//! while little is.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};

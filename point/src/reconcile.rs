@@ -67,19 +67,26 @@ impl Tally {
 /// Compares everything and prints what differs: 0 when nothing does, 1 when something does, 2 when not all could be compared.
 ///
 /// # Errors
-/// None: what fails is logged.
+/// When the output fails; anything else that fails is logged.
 pub async fn reconcile(pool: &PgPool, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
-    compare(pool, args).await.or_else(|error| {
-        tracing::error!(error = chain(error.as_ref()), "not everything was compared");
-        Ok(ExitCode::from(2))
+    let mut tally = Tally::default();
+    let compared = compare(pool, args, &mut tally).await;
+    let Tally { accounts, entries, differences } = tally;
+    writeln!(io::stdout(), "{accounts} accounts with {entries} entries compared, {differences} differences")?;
+    Ok(match compared {
+        Err(error) => {
+            tracing::error!(error = chain(error.as_ref()), "not everything was compared");
+            ExitCode::from(2)
+        }
+        Ok(()) if differences > 0 => ExitCode::FAILURE,
+        Ok(()) => ExitCode::SUCCESS,
     })
 }
 
-async fn compare(pool: &PgPool, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
+async fn compare(pool: &PgPool, args: &ReconcileArgs, tally: &mut Tally) -> anyhow::Result<()> {
     let mut mypage = args.mypage_url.as_ref().map(|base| MyPage::new(base, args.patience)).transpose()?;
     let expected = books::estimate(pool).await?;
     let mut after = (0, Uuid::nil());
-    let mut tally = Tally::default();
     loop {
         let page = books::page(pool, after, args.batch).await?;
         for difference in page.iter().filter_map(own_difference) {
@@ -88,7 +95,7 @@ async fn compare(pool: &PgPool, args: &ReconcileArgs) -> anyhow::Result<ExitCode
         let last = page.last().map(|books| (books.member_id, books.membership_id));
         if let Some(mypage) = &mut mypage {
             let until = last.map_or(i64::MAX, |(member_id, _)| member_id);
-            mypage.compare(pool, &page, after.0, until, &mut tally).await?;
+            mypage.compare(pool, &page, after.0, until, tally).await?;
         }
         let Some(last) = last else { break };
         after = last;
@@ -99,11 +106,9 @@ async fn compare(pool: &PgPool, args: &ReconcileArgs) -> anyhow::Result<ExitCode
         }
     }
     if let Some(mypage) = &mut mypage {
-        mypage.settle(pool, &mut tally).await?;
+        mypage.settle(pool, tally).await?;
     }
-    let Tally { accounts, entries, differences } = tally;
-    writeln!(io::stdout(), "{accounts} accounts with {entries} entries compared, {differences} differences")?;
-    Ok(if differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(())
 }
 
 /// What is wrong with the books of an account, if anything is.

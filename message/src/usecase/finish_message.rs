@@ -22,6 +22,8 @@ use crate::store::queue::Claimed;
 
 /// How many groups of outcomes may be under way at a time.
 const LANES: usize = 1;
+/// The only one.
+const THE_LANE: u64 = 0;
 /// Most outcomes of one group.
 const LARGEST_GROUP: usize = 256;
 /// At which groups follow each other. Nobody waits for an outcome, but its message keeps a place among those that are being sent.
@@ -99,9 +101,8 @@ impl Finisher {
     /// # Errors
     /// When the database fails; to be tried again, which is safe: without an outcome the message is sent twice.
     pub async fn finish(&self, outcome: &Arc<Outcome>) -> sqlx::Result<()> {
-        let lane = outcome.claimed.message_id.unsigned_abs();
         let work = |group| note_group(self.pool.clone(), self.relay.clone(), group);
-        if self.groups.submit(lane, Arc::clone(outcome), work).await == Ok(true) {
+        if self.groups.submit(THE_LANE, Arc::clone(outcome), work).await == Ok(true) {
             return Ok(());
         }
         if !in_time(note_alone(&self.pool, &self.relay, outcome)).await? {

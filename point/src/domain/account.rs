@@ -142,7 +142,8 @@ impl Account {
             PointChange::Earn(_) if expires_at <= now || expires_at - now > LONGEST_VALIDITY => {
                 Err(ChangeRefused::BadExpiry)
             }
-            PointChange::Earn(amount) => self.earn(EntryType::Earn, amount, now, expires_at),
+            PointChange::Earn(_) if self.has_most_lots() => Err(ChangeRefused::TooManyLots),
+            PointChange::Earn(amount) => self.credit(EntryType::Earn, amount, now, expires_at),
             PointChange::Use(amount) => self.debit(EntryType::Use, amount),
         }
     }
@@ -161,7 +162,8 @@ impl Account {
             return Err(ChangeRefused::Closed);
         }
         match change {
-            PointChange::Earn(amount) => self.earn(EntryType::Adjust, amount, now, expires_at),
+            PointChange::Earn(_) if self.has_most_lots() => Err(ChangeRefused::TooManyLots),
+            PointChange::Earn(amount) => self.credit(EntryType::Adjust, amount, now, expires_at),
             PointChange::Use(amount) => self.debit(EntryType::Adjust, amount),
         }
     }
@@ -252,19 +254,6 @@ impl Account {
             expires_at: new.expires_at,
         });
         self.lots.give_back(&given.collect::<Vec<_>>());
-    }
-
-    fn earn(
-        &mut self,
-        entry_type: EntryType,
-        amount: Points,
-        now: DateTime<Utc>,
-        expires_at: DateTime<Utc>,
-    ) -> Result<Booking, ChangeRefused> {
-        if self.has_most_lots() {
-            return Err(ChangeRefused::TooManyLots);
-        }
-        self.credit(entry_type, amount, now, expires_at)
     }
 
     /// Whether it should not get another lot.

@@ -163,10 +163,8 @@ pub async fn try_lead_in_tx(tx: &mut PgConnection, job: &str) -> sqlx::Result<bo
 /// Accounts that have lots which are no longer valid.
 #[derive(Debug)]
 pub struct Due {
-    /// The accounts, locked until the transaction ends.
-    pub accounts: Vec<Account>,
-    /// How many such lots were found of each account. It may have more.
-    pub found: HashMap<MembershipId, i64>,
+    /// The accounts, locked until the transaction ends, and how many such lots were found of each. It may have more.
+    pub accounts: Vec<(Account, i64)>,
     /// The last lot that was found.
     pub last: Option<(DateTime<Utc>, LotId)>,
 }
@@ -191,7 +189,7 @@ pub async fn lock_due_in_tx(
     .fetch_all(&mut *tx)
     .await?;
     let last = lots.last().map(|lot| (lot.expires_at, lot.lot_id));
-    let mut found = HashMap::new();
+    let mut found: HashMap<MembershipId, i64> = HashMap::new();
     for lot in lots {
         *found.entry(MembershipId(lot.membership_id)).or_default() += 1;
     }
@@ -204,8 +202,13 @@ pub async fn lock_due_in_tx(
     )
     .fetch_all(tx)
     .await?;
-    let accounts = accounts.into_iter().map(Account::try_from).collect::<sqlx::Result<_>>()?;
-    Ok(Due { accounts, found, last })
+    let with_found = |row| {
+        let account = Account::try_from(row)?;
+        let found = found.get(&account.membership_id).copied().unwrap_or_default();
+        Ok((account, found))
+    };
+    let accounts = accounts.into_iter().map(with_found).collect::<sqlx::Result<_>>()?;
+    Ok(Due { accounts, last })
 }
 
 /// Stores new accounts, each with the time of its opening.

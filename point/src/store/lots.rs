@@ -33,23 +33,17 @@ pub async fn open(executor: impl PgExecutor<'_>, account: &Account) -> sqlx::Res
 /// committed before. Books that do not fit are not written on.
 pub async fn load_in_tx(tx: &mut PgConnection, account: &mut Account) -> sqlx::Result<()> {
     account.lots = open(tx, account).await?;
-    check(account).map_err(|broken| sqlx::Error::Decode(broken.into()))
+    check(account, account.lots.total()).map_err(|broken| sqlx::Error::Decode(broken.into()))
 }
 
 /// The books of an account do not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("lots of member {member_id} have {lots} points, the balance is {balance}")]
+#[error("the lots of member {member_id} have {lots} points, the balance is {balance}")]
 pub struct BrokenBooks {
     /// Whose they are.
     pub member_id: MemberId,
     lots: i64,
     balance: Points,
-}
-
-impl BrokenBooks {
-    fn of(account: &Account) -> Self {
-        Self { member_id: account.member_id, lots: account.lots.total(), balance: account.balance }
-    }
 }
 
 /// Reads the lots of accounts that are locked, in one statement, as [`load_in_tx`] does.
@@ -76,7 +70,7 @@ pub async fn load_all_in_tx(
     let with_lots = |mut account: Account| {
         let own = lots.remove(&account.membership_id.0).unwrap_or_default();
         account.lots = collect(own.into_iter())?;
-        Ok(check(&account).map(|()| account))
+        Ok(check(&account, account.lots.total()).map(|()| account))
     };
     accounts.into_iter().map(with_lots).collect()
 }
@@ -91,7 +85,7 @@ pub struct LotsDue {
 }
 
 /// Reads the lots that are no longer valid of accounts that are locked: of each account so many at most, those that were due
-/// first. What else an account has is not read, so all that is known of its books is whether they have what is taken.
+/// first. The others are only added up. Books that do not fit are not written on.
 pub async fn load_due_in_tx(
     tx: &mut PgConnection,
     accounts: Vec<(Account, i64)>,
@@ -101,9 +95,12 @@ pub async fn load_due_in_tx(
         return Ok(Vec::new());
     }
     let rows = sqlx::query!(
-        r#"SELECT membership_id AS "membership_id!", due.lot_ids AS "lot_ids!", due.remaining AS "remaining!",
+        r#"SELECT membership_id AS "membership_id!", open.points AS "points!", due.lot_ids AS "lot_ids!", due.remaining AS "remaining!",
                   due.expires_at AS "expires_at!", next.expires_at AS "next_expires_at?", next.points AS "next_points?"
            FROM unnest($1::uuid[], $2::bigint[]) AS account (membership_id, most)
+           CROSS JOIN LATERAL (
+             SELECT coalesce(sum(remaining), 0)::bigint AS points FROM lot
+             WHERE lot.membership_id = account.membership_id AND remaining > 0) AS open
            CROSS JOIN LATERAL (
              SELECT coalesce(array_agg(lot_id), '{}') AS lot_ids, coalesce(array_agg(remaining), '{}') AS remaining,
                     coalesce(array_agg(expires_at), '{}') AS expires_at
@@ -126,15 +123,15 @@ pub async fn load_due_in_tx(
         account.lots = collect_arrays(row.lot_ids, row.remaining, row.expires_at)?;
         let next = row.next_expires_at.zip(row.next_points);
         let next_expiration = next.map(|(expires_at, points)| NextExpiration { points, expires_at });
-        let has_them = account.lots.total() <= account.balance.get();
-        Ok(if has_them { Ok(LotsDue { account, next_expiration }) } else { Err(BrokenBooks::of(&account)) })
+        Ok(check(&account, row.points).map(|()| LotsDue { account, next_expiration }))
     };
     accounts.into_iter().map(with_due).collect()
 }
 
 /// Whether the lots have as many points as the balance.
-fn check(account: &Account) -> Result<(), BrokenBooks> {
-    if account.lots.total() == account.balance.get() { Ok(()) } else { Err(BrokenBooks::of(account)) }
+fn check(account: &Account, lots: i64) -> Result<(), BrokenBooks> {
+    let Account { member_id, balance, .. } = *account;
+    if lots == balance.get() { Ok(()) } else { Err(BrokenBooks { member_id, lots, balance }) }
 }
 
 /// The open accounts of these members with their lots, as they were at one moment.

@@ -8,7 +8,7 @@ use shared_events::delivery::{AfterCommit, Wake};
 use sqlx::PgPool;
 
 use super::Journal;
-use crate::domain::{Account, LotId};
+use crate::domain::LotId;
 use crate::store::accounts::Due;
 use crate::store::{Origin, accounts, lots};
 
@@ -75,13 +75,10 @@ pub async fn expire_batch(
     }
     let provenance = Provenance { actor: "service:point".to_owned(), traceparent: None };
     let origin = Origin { provenance: &provenance, cause: None, now };
-    let Due { accounts, found, last } = accounts::lock_due_in_tx(&mut tx, behind, now, batch).await?;
+    let Due { accounts, last } = accounts::lock_due_in_tx(&mut tx, behind, now, batch).await?;
+    let with_most = accounts.into_iter().map(|(account, found)| (account, found + IN_PASSING)).collect();
     let mut journal = Journal::default();
-    let most_of = |account: Account| {
-        let found = found.get(&account.membership_id).copied().unwrap_or_default();
-        (account, found + IN_PASSING)
-    };
-    for due in lots::load_due_in_tx(&mut tx, accounts.into_iter().map(most_of).collect(), now).await? {
+    for due in lots::load_due_in_tx(&mut tx, with_most, now).await? {
         match due {
             Ok(due) => journal.note_found_due(due, origin),
             Err(broken) => tracing::error!(error = %broken, "an account is left alone"),

@@ -118,8 +118,8 @@ async fn many_accounts_expire_batch_by_batch_and_one_that_is_in_use_is_left_for_
         .await
         .expect("a lock");
 
-    // Books that do not have what is due, and are the first: they do not stand in the way.
-    service.as_owner("UPDATE account SET balance = 29 WHERE member_id = 2").await;
+    // Books that do not fit, and are the first: they do not stand in the way.
+    service.as_owner("UPDATE account SET balance = 31 WHERE member_id = 2").await;
     service.as_owner("UPDATE lot SET expires_at = '2026-03-31' FROM account a WHERE a.membership_id = lot.membership_id AND member_id = 2").await;
     let expired = expire_all(&service, BATCH, end()).await;
     assert_eq!(expired.iter().sum::<i64>(), accounts - 2);
