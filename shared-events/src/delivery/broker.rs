@@ -25,6 +25,7 @@ const PRODUCER_DEFAULTS: Properties = &[
 const CONSUMER_DEFAULTS: Properties = &[
     ("session.timeout.ms", "10000"),
     ("queued.max.messages.kbytes", "8192"),
+    ("fetch.queue.backoff.ms", "10"),
     ("statistics.interval.ms", "5000"),
     ("topic.metadata.refresh.interval.ms", "30000"),
 ];

@@ -55,6 +55,8 @@ pub async fn measure(stack: &Stack, events: u32) -> anyhow::Result<Vec<Row>> {
         stop(service).await?;
     }
     member.restart().await?;
+    progress::say("events: member passes over what point published");
+    count_up_to(member, "events_handled_total", events).await?;
     let joins = events / 20;
     write_joins(&pool, joins).await?;
     let relaying = count_up_to(member, "outbox_relayed_total", 2 * joins);
