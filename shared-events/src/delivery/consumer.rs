@@ -11,7 +11,7 @@ use metrics::counter;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use self::inflow::Inflow;
+use self::inflow::{FULL_BATCH, Inflow};
 use super::DeliveryError;
 use super::batch;
 use super::broker::Broker;
@@ -81,13 +81,30 @@ impl<H: EventHandler> Consumer<H> {
 
     /// Handles or parks what can be. Returns what has to be tried again later: of each partition the first event
     /// that failed for now and those behind it, so that no partition waits for another.
+    ///
+    /// To catch up, it does so on two connections, as two replicas would: one has the members of even ids, one the others.
     pub(super) async fn settle(
         &self,
         batch: &[Received],
         token: &CancellationToken,
     ) -> Result<Vec<Received>, Cancelled> {
-        let batch: Vec<&Received> =
-            batch.iter().filter(|event| batch::concerns(&*self.handler, event)).collect();
+        let concerned = batch.iter().filter(|event| batch::concerns(&*self.handler, event));
+        if batch.len() < FULL_BATCH {
+            return self.settle_in_order(concerned.collect(), token).await;
+        }
+        let (even, odd) = concerned.partition(|event| event.has_even_key());
+        let (even, odd) = tokio::join!(self.settle_in_order(even, token), self.settle_in_order(odd, token));
+        let mut failed = [even?, odd?].concat();
+        failed.sort_by_key(|event| event.offset);
+        Ok(failed)
+    }
+
+    /// Handles or parks what can be of events, together if none of them fails.
+    async fn settle_in_order(
+        &self,
+        batch: Vec<&Received>,
+        token: &CancellationToken,
+    ) -> Result<Vec<Received>, Cancelled> {
         if batch.len() > 1 && attempt(token, self.handle(&batch)).await?.is_ok() {
             return Ok(Vec::new());
         }

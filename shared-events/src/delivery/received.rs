@@ -80,6 +80,11 @@ impl Received {
         (self.topic, self.partition)
     }
 
+    /// Whether its key is an even memberId.
+    pub(super) fn has_even_key(&self) -> bool {
+        self.key.as_deref().and_then(|key| key.bytes().last()).is_some_and(|digit| digit % 2 == 0)
+    }
+
     /// What the inbox knows it by: its `ce_id`, or where it stands when it has none.
     pub(super) fn inbox_id(&self) -> Uuid {
         self.envelope.as_ref().map_or_else(

@@ -22,8 +22,8 @@ use crate::delivery::pace::pace;
 use crate::delivery::received::{Origin, Received};
 use crate::topic::Topic;
 
-/// How many events may share a transaction.
-const MAX_BATCH: usize = 200;
+/// Of a batch of so many events more wait behind it.
+pub(super) const FULL_BATCH: usize = 400;
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
 /// The records of a consumer's partitions, batch by batch. A partition whose next event failed for now is held:
@@ -70,7 +70,7 @@ impl<'b> Inflow<'b> {
                     tokio::time::sleep_until(self.next_start).await;
                     let start = Instant::now();
                     let batch = self.collect(event);
-                    if batch.len() < MAX_BATCH {
+                    if batch.len() < FULL_BATCH {
                         self.next_start = start + self.pace.after(batch.len());
                     }
                     if !batch.is_empty() {
@@ -95,7 +95,7 @@ impl<'b> Inflow<'b> {
                 }
                 None => batch.push(event),
             }
-            next = if batch.len() < MAX_BATCH { self.receive().now_or_never() } else { None };
+            next = if batch.len() < FULL_BATCH { self.receive().now_or_never() } else { None };
         }
         batch
     }

@@ -181,6 +181,39 @@ async fn a_partition_that_fails_for_now_keeps_no_other_waiting() {
 }
 
 #[tokio::test]
+async fn of_a_full_batch_one_half_of_the_members_does_not_wait_for_the_other() {
+    let bench = Bench::new([(2, vec![Mishap::Transient; 2])]).await;
+    let batch: Vec<_> = (1..=400).map(|sequence| event(1 + sequence % 4, sequence)).collect();
+    let sequences = |of_even: bool| batch.iter().filter(move |event| event.has_even_key() == of_even);
+    let offsets =
+        |events: &mut dyn Iterator<Item = &Received>| events.map(|it| it.offset).collect::<Vec<_>>();
+    let (even, odd) = (offsets(&mut sequences(true)), offsets(&mut sequences(false)));
+    assert_eq!((batch.len(), odd[0], even.len()), (FULL_BATCH, 2, 200));
+
+    let failed = bench.consumer.settle(&batch, &bench.token).await.ok().expect("not cancelled");
+
+    assert_eq!(bench.effects().await, even);
+    assert_eq!(offsets(&mut failed.iter()), odd);
+    assert!(bench.settle(&failed).await);
+    assert_eq!(bench.effects().await, [even, odd].concat());
+    assert_eq!((bench.noted().await, bench.parked_offsets().await), (400, vec![]));
+}
+
+#[tokio::test]
+async fn of_a_full_batch_what_failed_comes_back_in_the_order_of_its_partition() {
+    let bench = Bench::new([(5, vec![Mishap::Transient; 2]), (6, vec![Mishap::Transient; 2])]).await;
+    let batch: Vec<_> = (1..=400).map(|sequence| event(sequence, sequence)).collect();
+
+    let failed = bench.consumer.settle(&batch, &bench.token).await.ok().expect("not cancelled");
+
+    assert_eq!(failed.iter().map(|event| event.offset).collect::<Vec<_>>(), (5..=400).collect::<Vec<_>>());
+    assert!(bench.settle(&failed).await);
+    let mut effects = bench.effects().await;
+    effects.sort_unstable();
+    assert_eq!(effects, (1..=400).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_shutdown_during_retries_leaves_everything_to_the_next_start() {
     let bench = Bench::new([(2, vec![Mishap::Transient; 1_000])]).await;
     bench.token.cancel();
