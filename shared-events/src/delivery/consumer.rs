@@ -82,21 +82,25 @@ impl<H: EventHandler> Consumer<H> {
     /// Handles or parks what can be. Returns what has to be tried again later: of each partition the first event
     /// that failed for now and those behind it, so that no partition waits for another.
     ///
-    /// To catch up, it does so on two connections, as two replicas would: one has the members of even ids, one the others.
+    /// A full batch is handled on two connections, members of even ids beside the others. What the one has done behind a
+    /// failure of the other comes again with it, so that its offset is stored in the end, and the inbox skips it.
     pub(super) async fn settle(
         &self,
         batch: &[Received],
         token: &CancellationToken,
     ) -> Result<Vec<Received>, Cancelled> {
-        let concerned = batch.iter().filter(|event| batch::concerns(&*self.handler, event));
+        let concerned: Vec<&Received> =
+            batch.iter().filter(|event| batch::concerns(&*self.handler, event)).collect();
         if batch.len() < FULL_BATCH {
-            return self.settle_in_order(concerned.collect(), token).await;
+            return self.settle_in_order(concerned, token).await;
         }
-        let (even, odd) = concerned.partition(|event| event.has_even_key());
+        let (even, odd) = concerned.iter().partition(|event| event.has_even_key());
         let (even, odd) = tokio::join!(self.settle_in_order(even, token), self.settle_in_order(odd, token));
-        let mut failed = [even?, odd?].concat();
-        failed.sort_by_key(|event| event.offset);
-        Ok(failed)
+        let failed = [even?, odd?].concat();
+        let has_to_come_again = |event: &&Received| {
+            failed.iter().any(|first| first.origin() == event.origin() && first.offset <= event.offset)
+        };
+        Ok(concerned.into_iter().filter(has_to_come_again).cloned().collect())
     }
 
     /// Handles or parks what can be of events, together if none of them fails.

@@ -180,37 +180,39 @@ async fn a_partition_that_fails_for_now_keeps_no_other_waiting() {
     assert_eq!(bench.effects().await, [1, 4, 6, 2, 3, 5]);
 }
 
+/// One partition's events of the members 1 to 4 in turn, beginning with 2.
+fn full_batch() -> Vec<Received> {
+    (1..).take(FULL_BATCH).map(|sequence| event(1 + sequence % 4, sequence)).collect()
+}
+
 #[tokio::test]
-async fn of_a_full_batch_one_half_of_the_members_does_not_wait_for_the_other() {
+async fn of_a_full_batch_half_of_the_members_is_handled_though_the_other_half_fails_for_now() {
     let bench = Bench::new([(2, vec![Mishap::Transient; 2])]).await;
-    let batch: Vec<_> = (1..=400).map(|sequence| event(1 + sequence % 4, sequence)).collect();
-    let sequences = |of_even: bool| batch.iter().filter(move |event| event.has_even_key() == of_even);
-    let offsets =
-        |events: &mut dyn Iterator<Item = &Received>| events.map(|it| it.offset).collect::<Vec<_>>();
-    let (even, odd) = (offsets(&mut sequences(true)), offsets(&mut sequences(false)));
-    assert_eq!((batch.len(), odd[0], even.len()), (FULL_BATCH, 2, 200));
+    let batch = full_batch();
+    let offsets = |events: &[Received]| events.iter().map(|event| event.offset).collect::<Vec<_>>();
+    let (even, odd): (Vec<_>, Vec<_>) = batch.iter().cloned().partition(Received::has_even_key);
 
     let failed = bench.consumer.settle(&batch, &bench.token).await.ok().expect("not cancelled");
 
-    assert_eq!(bench.effects().await, even);
-    assert_eq!(offsets(&mut failed.iter()), odd);
+    assert_eq!(bench.effects().await, offsets(&even));
+    assert_eq!(offsets(&failed), offsets(&batch[1..]), "the offset of the last one is to be stored");
     assert!(bench.settle(&failed).await);
-    assert_eq!(bench.effects().await, [even, odd].concat());
+    assert_eq!(bench.effects().await, [offsets(&even), offsets(&odd)].concat());
     assert_eq!((bench.noted().await, bench.parked_offsets().await), (400, vec![]));
 }
 
 #[tokio::test]
-async fn of_a_full_batch_what_failed_comes_back_in_the_order_of_its_partition() {
-    let bench = Bench::new([(5, vec![Mishap::Transient; 2]), (6, vec![Mishap::Transient; 2])]).await;
-    let batch: Vec<_> = (1..=400).map(|sequence| event(sequence, sequence)).collect();
+async fn of_a_full_batch_a_poison_event_parks_with_the_later_ones_of_its_member() {
+    let bench = Bench::new([(7, vec![Mishap::Permanent])]).await;
 
-    let failed = bench.consumer.settle(&batch, &bench.token).await.ok().expect("not cancelled");
+    assert!(bench.settle(&full_batch()).await);
 
-    assert_eq!(failed.iter().map(|event| event.offset).collect::<Vec<_>>(), (5..=400).collect::<Vec<_>>());
-    assert!(bench.settle(&failed).await);
+    let of_its_member: Vec<i64> = (7..=400).step_by(4).collect();
+    assert_eq!(bench.parked_offsets().await, of_its_member);
     let mut effects = bench.effects().await;
     effects.sort_unstable();
-    assert_eq!(effects, (1..=400).collect::<Vec<_>>());
+    assert_eq!(effects, (1..=400).filter(|it| !of_its_member.contains(it)).collect::<Vec<_>>());
+    assert_eq!(bench.noted().await, 400);
 }
 
 #[tokio::test]
