@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context;
 use local_stack::{
     database::{SERVICES, check_role_password},
-    kafka::{KafkaOptions, distribution},
+    kafka::{KafkaOptions, Lifetime, distribution},
     port::free_port,
     postgres::{PostgresOptions, account},
     report::say,
@@ -111,6 +111,7 @@ async fn broker(arguments: &UpArguments, ports: &PortPlan, folder: &Folder) -> a
         Ok(_) => Ok(BrokerSource::Kafka(KafkaOptions {
             data_dir: Some(folder.path().join("kafka")),
             port: Some(ports.kafka),
+            lifetime: Lifetime::Long,
             properties: Vec::new(),
             log: Some(folder.logs().join("kafka.log")),
         })),

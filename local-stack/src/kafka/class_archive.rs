@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use super::{distribution::Distribution, node::Node, wait_until_ready};
+use super::{Lifetime, distribution::Distribution, node::Node, wait_until_ready};
 use crate::{
     port::free_port,
     process::{ChildProcess, Signal},
@@ -36,8 +36,8 @@ async fn run_once(distribution: &Distribution, draft: &Path) -> anyhow::Result<(
         properties: Vec::new(),
     };
     let settings = node.prepare(distribution)?;
-    let mut command =
-        distribution.java(&[&format!("-XX:ArchiveClassesAtExit={}", draft.display()), "kafka.Kafka"]);
+    let archiving = format!("-XX:ArchiveClassesAtExit={}", draft.display());
+    let mut command = distribution.java(Lifetime::Short, &[&archiving, "kafka.Kafka"]);
     command.arg(settings);
     let process =
         ChildProcess::spawn("kafka-classes", command, &scratch.path().join("log"), Signal::SIGKILL)?;

@@ -11,7 +11,7 @@ use anyhow::Context;
 use nix::fcntl::{Flock, FlockArg};
 use rand::RngExt;
 
-use super::{class_archive, java, maven, node};
+use super::{Lifetime, class_archive, java, maven, node};
 use crate::{
     process::{ChildProcess, Signal},
     project,
@@ -26,7 +26,12 @@ pub(super) const NODE_ID: &str = "1";
 const LOCK_DEADLINE: Duration = Duration::from_secs(15 * 60);
 
 const POM: &str = include_str!("../../kafka/pom.xml");
+/// A small heap. Every other collector stops a broker that serves 500 records a second for 20 to 60 ms each second.
+const HEAP: [&str; 3] = ["-Xmx384m", "-Xms128m", "-XX:+UseZGC"];
 const LOG_SETTINGS: &str = include_str!("../../kafka/log4j2.properties");
+
+/// What an earlier preparation was made from.
+const RECIPE: &str = "recipe.xml";
 
 /// What Kafka keeps about the features of a newly formatted cluster; the same for every cluster.
 const CHECKPOINT: &str = "bootstrap.checkpoint";
@@ -55,14 +60,14 @@ pub async fn prepare() -> anyhow::Result<Distribution> {
     let distribution = Distribution::resolve(cache).await?;
     distribution.make_checkpoint().await?;
     class_archive::train(&distribution).await;
-    fs::write(distribution.cache.join("pom.xml"), POM).context("cannot remember Kafka's class path")?;
+    fs::write(distribution.cache.join(RECIPE), recipe()).context("cannot remember how Kafka was prepared")?;
     Ok(distribution)
 }
 
 impl Distribution {
     /// What an earlier [`prepare`] left, if it was for the same pom and every jar is still there.
     fn load(cache: &Path) -> Option<Self> {
-        let same = fs::read_to_string(cache.join("pom.xml")).ok()? == POM;
+        let same = fs::read_to_string(cache.join(RECIPE)).ok()? == recipe();
         let class_path = fs::read_to_string(cache.join("classpath")).ok()?;
         let complete =
             class_path.split(':').all(|jar| Path::new(jar).is_file()) && cache.join(CHECKPOINT).is_file();
@@ -74,16 +79,18 @@ impl Distribution {
         fs::create_dir_all(&work)?;
         fs::write(work.join("pom.xml"), POM)?;
         fs::write(cache.join("log4j2.properties"), LOG_SETTINGS)?;
-        let _ = fs::remove_file(cache.join("pom.xml"));
+        let _ = fs::remove_file(cache.join(RECIPE));
         maven::resolve(&work, &cache.join("classpath")).await?;
         let class_path = fs::read_to_string(cache.join("classpath")).context("Maven wrote no class path")?;
         Ok(Self { cache, class_path: class_path.trim().to_owned() })
     }
 
     /// `java` with Kafka's class path, a small heap and quick start; `arguments` are further options and the main class.
-    pub(super) fn java(&self, arguments: &[&str]) -> Command {
-        let quick = ["-Xmx384m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
-        let mut command = self.jvm(&quick);
+    pub(super) fn java(&self, lifetime: Lifetime, arguments: &[&str]) -> Command {
+        let mut command = self.jvm(&HEAP);
+        if lifetime == Lifetime::Short {
+            command.arg("-XX:TieredStopAtLevel=1");
+        }
         let archive = self.class_archive();
         if archive.is_file() {
             command.arg(format!("-XX:SharedArchiveFile={}", archive.display()));
@@ -137,7 +144,7 @@ impl Distribution {
                 data.display()
             ),
         )?;
-        let mut tool = self.java(&["kafka.tools.StorageTool", "format", "-t"]);
+        let mut tool = self.java(Lifetime::Short, &["kafka.tools.StorageTool", "format", "-t"]);
         tool.arg(random_id()).arg("-c").arg(settings);
         let process =
             ChildProcess::spawn("kafka-storage", tool, &scratch.path().join("log"), Signal::SIGKILL)?;
@@ -148,6 +155,11 @@ impl Distribution {
             .context("Kafka's storage tool made no checkpoint")?;
         Ok(())
     }
+}
+
+/// What the prepared files depend on: an archive of classes fits the collector it was made with.
+fn recipe() -> String {
+    format!("{POM}<!-- {} -->\n", HEAP.join(" "))
 }
 
 /// Waits while another process prepares Kafka, without blocking a thread: the wait can be given up at any time.

@@ -31,6 +31,17 @@ use node::Node;
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 
+/// How long a broker is to run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Lifetime {
+    /// For one test: its code is compiled once, quickly.
+    #[default]
+    Short,
+    /// For minutes or days: the JVM compiles again what is used most. Until it has, which takes half a minute under load, that
+    /// costs more than it gives.
+    Long,
+}
+
 /// How to run a broker.
 #[derive(Debug, Clone, Default)]
 pub struct KafkaOptions {
@@ -38,6 +49,8 @@ pub struct KafkaOptions {
     pub data_dir: Option<PathBuf>,
     /// The port on 127.0.0.1; `None`: a free one.
     pub port: Option<u16>,
+    /// How long it is to run.
+    pub lifetime: Lifetime,
     /// Broker settings that are added to ours or replace them.
     pub properties: Vec<(String, String)>,
     /// Where the broker's log goes; `None`: into the throw-away folder, or beside the data.
@@ -48,6 +61,7 @@ pub struct KafkaOptions {
 #[derive(Debug)]
 pub struct Kafka {
     distribution: Distribution,
+    lifetime: Lifetime,
     node: Node,
     log: PathBuf,
     process: Mutex<Option<ChildProcess>>,
@@ -72,6 +86,7 @@ impl Kafka {
         };
         let kafka = Self {
             distribution,
+            lifetime: options.lifetime,
             node: Node {
                 data_dir: options.data_dir.unwrap_or_else(|| home.join("data")),
                 port,
@@ -143,7 +158,7 @@ impl Kafka {
 
     async fn launch(&self) -> anyhow::Result<()> {
         let properties = self.node.prepare(&self.distribution)?;
-        let mut command = self.distribution.java(&["kafka.Kafka"]);
+        let mut command = self.distribution.java(self.lifetime, &["kafka.Kafka"]);
         command.arg(properties);
         let process = ChildProcess::spawn("kafka", command, &self.log, Signal::SIGKILL)?;
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(process.clone());

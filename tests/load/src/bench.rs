@@ -21,6 +21,8 @@ use crate::vegeta::Vegeta;
 use crate::{books, chart, durable_stack, events, process, progress, reads, withdrawals};
 
 const STOP_DEADLINE: Duration = Duration::from_secs(35);
+/// How often the time of one measurement goes by before the first: the broker's code is compiled meanwhile.
+const WARM_UP: u32 = 3;
 /// The rate, beside the half of the most, at which a change of points is followed to my page.
 const STEADY: f64 = 500.0;
 
@@ -172,6 +174,8 @@ async fn measure_on_books(
     let pool = PgPool::connect(&stack.database.admin_url()).await?;
     let vegeta = Vegeta::new()?;
     let commands = Commands::new(stack, &pool, &vegeta, &baseline, members, each);
+    progress::say(format!("all warm up, at {STEADY:.0} changes of points a second"));
+    commands.keep_earning(STEADY, each * WARM_UP).await?;
     let mut most = 2.0 * STEADY;
     if options.wants(Case::Points) {
         statements.forget().await?;

@@ -29,8 +29,9 @@ mod withdrawals;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, value_parser};
+use local_stack::kafka::{KafkaOptions, Lifetime};
 use local_stack::postgres::PostgresOptions;
-use local_stack::stack::{PostgresSource, Stack, StackOptions};
+use local_stack::stack::{BrokerSource, PostgresSource, Stack, StackOptions};
 
 use crate::hot_statements::HotStatements;
 use crate::report::Report;
@@ -108,12 +109,13 @@ async fn main() -> anyhow::Result<()> {
     }
 }
 
-/// Starts the services on a Postgres that keeps what it commits, and may count what its statements take.
+/// Starts the services with a Kafka for long and a Postgres that keeps what it commits, and may count what its statements take.
 async fn durable_stack(env: Vec<(String, String, String)>, counted: bool) -> anyhow::Result<Stack> {
     let settings = if counted { vec![hot_statements::SETTING] } else { Vec::new() };
     let options = PostgresOptions { durable: true, settings, ..PostgresOptions::default() };
     let postgres = PostgresSource::Own(options);
-    Stack::start(StackOptions { postgres, env, ..StackOptions::default() }).await
+    let broker = BrokerSource::Kafka(KafkaOptions { lifetime: Lifetime::Long, ..KafkaOptions::default() });
+    Stack::start(StackOptions { postgres, broker, env, ..StackOptions::default() }).await
 }
 
 async fn sms(messages: u32, latency_ms: u32) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! The load generator [vegeta](https://github.com/tsenart/vegeta), as a process of its own: for requests that differ, each with
 //! a key, a number or a member of its own.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -17,6 +18,7 @@ use tokio::process::Command;
 
 use crate::oha::Pace;
 use crate::outcome::{Outcome, Percentiles};
+use crate::progress;
 
 /// After it a request counts as failed.
 const TIMEOUT: &str = "30s";
@@ -114,10 +116,12 @@ async fn run(mut command: Command) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// From a line for each answer: when it was asked for in nanoseconds, the status, and the nanoseconds it took.
+/// From a line for each answer: when it was asked for in nanoseconds, the status, the nanoseconds it took, the bytes sent and
+/// received, and the reason of a failure.
 fn outcome(answers: &str) -> anyhow::Result<Outcome> {
     let mut micros = Histogram::<u64>::new(3)?;
-    let (mut served, mut failed) = (0, 0);
+    let mut served = 0;
+    let mut failures = BTreeMap::<(u64, &str), u64>::new();
     let (mut first, mut last) = (u64::MAX, 0);
     for answer in answers.lines() {
         let mut fields = answer.split(',');
@@ -126,9 +130,15 @@ fn outcome(answers: &str) -> anyhow::Result<Outcome> {
         let (asked, status, took) = (number()?, number()?, number()?);
         (first, last) = (first.min(asked), last.max(asked + took));
         micros.record(took / 1_000)?;
-        *(if (200..300).contains(&status) { &mut served } else { &mut failed }) += 1;
+        let error = fields.nth(2).unwrap_or_default();
+        let success = (200..300).contains(&status);
+        *(if success { &mut served } else { failures.entry((status, error)).or_default() }) += 1;
     }
     ensure!(last > first, "nothing was sent");
+    if !failures.is_empty() {
+        progress::say(format!("failed, by status (0: no answer) and reason: {failures:?}"));
+    }
+    let failed = failures.values().sum();
     Ok(Outcome { served, failed, seconds: (last - first) as f64 / 1e9, latency: Percentiles::from(&micros) })
 }
 
