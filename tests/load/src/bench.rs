@@ -202,7 +202,7 @@ async fn measure_on_books(
         for rate in [STEADY, most / 2.0] {
             progress::say(format!("changes of points are followed to my page, at {rate:.0} a second"));
             let load = commands.keep_earning(rate, each);
-            let (changed, load) = pipeline.earn_while(members - 1, load).await?;
+            let (changed, load) = pipeline.earn_while(commands.followed(), load).await?;
             let row = Row::new("PATCH answered → on my page", load.rate()).failures_of(&load);
             table.rows.push(row.latency(rate, Percentiles::from(&changed.at_mypage)));
             statements.leave(&format!("pipeline-{rate:.0}")).await?;

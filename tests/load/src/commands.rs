@@ -1,5 +1,6 @@
 //! Commands: how many are done at most, how fast at half of that, and what Postgres alone does with the same statements.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -63,7 +64,7 @@ impl<'a> Commands<'a> {
         Self { stack, pool, vegeta, baseline, members, each, made: AtomicU64::new(0) }
     }
 
-    /// Earning and using of all members but the last two.
+    /// Earning and using of all members but those that are followed and the last one.
     pub async fn points(&self) -> anyhow::Result<(Row, Vec<Point>)> {
         let what = "earn or use, any account";
         let request = |number| self.earn_or_use(self.any(number), number);
@@ -98,7 +99,12 @@ impl<'a> Commands<'a> {
         self.most_and_half("join, until seen everywhere", scripts::JOIN, request).await
     }
 
-    /// Earning and using of any of them, so many a second.
+    /// Members of whom nobody else earns or uses points: a hundredth of them.
+    pub const fn followed(&self) -> Range<u32> {
+        self.members - self.members / 100..self.members
+    }
+
+    /// Earning and using of all but those, so many a second.
     pub async fn keep_earning(&self, rate: f64, duration: Duration) -> anyhow::Result<Outcome> {
         let request = |number| self.earn_or_use(self.any(number), number);
         self.vegeta.send(self.requests(rate, duration, request), Pace::Open(rate), duration).await
@@ -161,7 +167,7 @@ impl<'a> Commands<'a> {
 
     /// Some member, another one for each of many numbers in a row.
     fn any(&self, number: u64) -> u64 {
-        1 + number * 7_919 % u64::from(self.members - 2)
+        1 + number * 7_919 % u64::from(self.followed().start - 1)
     }
 
     fn earn_or_use(&self, member_id: u64, number: u64) -> Request {

@@ -1,5 +1,6 @@
 //! How long a change of points takes to be seen on my page.
 
+use std::ops::Range;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -38,15 +39,17 @@ impl Pipeline {
         Self { http: Client::new(), point: url("point"), mypage: url("mypage") }
     }
 
-    /// Earns points of a member, one at a time, until something is over.
+    /// Earns points of these members in turn, one at a time, until something is over.
     pub async fn earn_while<T>(
         &self,
-        member_id: u32,
+        members: Range<u32>,
         over: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<(Changed, T)> {
         let mut over = pin!(over);
+        let mut members = members.cycle();
         let mut changed = Changed { answered: latencies()?, at_mypage: latencies()? };
         loop {
+            let member_id = members.next().context("nobody to follow")?;
             tokio::select! {
                 biased;
                 over = &mut over => return Ok((changed, over?)),
