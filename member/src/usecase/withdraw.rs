@@ -9,7 +9,7 @@ use chassis::group_read::GroupRead;
 use chassis::group_transaction::GroupTransactions;
 use chrono::{DateTime, Utc};
 use shared_events::delivery::Wake;
-use shared_events::{MemberId, Provenance};
+use shared_events::{MemberId, MembershipId, Provenance};
 use sqlx::PgPool;
 
 use self::removal::Removals;
@@ -62,8 +62,18 @@ impl Withdrawals {
     ) -> Result<(), WithdrawError> {
         let found = self.members.find(member_id).await.map_err(WithdrawError::BeforePivot)?;
         let membership_id = found.ok_or(WithdrawError::NotFound)?.membership_id;
-        self.point.forfeit(member_id, membership_id, &provenance).await?;
+        if let Err(error) = self.point.forfeit(member_id, membership_id, &provenance).await {
+            // An attempt that was not answered may have forfeited all the same, and the policy been quicker.
+            let is_gone = error.may_have_happened && self.is_gone(member_id, membership_id).await;
+            return if is_gone { Ok(()) } else { Err(error.into()) };
+        }
         let leaving = Leaving { member_id, membership_id, provenance, now: now() };
         self.removals.carry_out(leaving).await.map_err(WithdrawError::AfterPivot)
+    }
+
+    /// Whether the membership is known to have ended.
+    async fn is_gone(&self, member_id: MemberId, membership_id: MembershipId) -> bool {
+        let found = self.members.find(member_id).await;
+        found.is_ok_and(|member| member.is_none_or(|member| member.membership_id != membership_id))
     }
 }

@@ -68,9 +68,14 @@ impl StubPoint {
 
     /// Answers everything the same.
     pub async fn answering(status: StatusCode, body: impl Into<String>) -> Self {
-        let stub = Self::serving(Shared::new(Some((status, body.into())))).await;
+        let stub = Self::holding_back(status, body).await;
         stub.release();
         stub
+    }
+
+    /// Answers everything the same, but only once [`Self::release`] is called.
+    pub async fn holding_back(status: StatusCode, body: impl Into<String>) -> Self {
+        Self::serving(Shared::new(Some((status, body.into())))).await
     }
 
     /// Forfeits, once so many requests have met something else.
