@@ -18,6 +18,9 @@ const CLIENTS: u32 = 100;
 const FASTEST: u32 = 250;
 /// Those who join meanwhile, a second.
 const JOINS: f64 = 50.0;
+/// Those who withdraw, and who join, a second, before that is measured.
+const WARM_UP_RATE: f64 = 20.0;
+const WARM_UP: Duration = Duration::from_secs(10);
 /// What the system that this one replaces came to: withdrawals a second.
 const REPLACED: f64 = 17.15;
 
@@ -31,12 +34,11 @@ pub fn settings() -> Vec<(String, String, String)> {
 /// Has members withdraw for so long, while others join.
 pub async fn drill(stack: &Stack, duration: Duration) -> anyhow::Result<Vec<Row>> {
     let pool = PgPool::connect(&stack.database.admin_url()).await?;
-    let members = FASTEST * u32::try_from(duration.as_secs())?;
+    let members = FASTEST * u32::try_from((WARM_UP + duration).as_secs())?;
     books::write(&pool, members.into(), 1).await?;
     books::write_members(&pool).await?;
     let url = format!("{}/members", stack.service("member").url());
     let vegeta = Vegeta::new()?;
-    progress::say(format!("{CLIENTS} clients withdraw for {} s, while others join", duration.as_secs()));
     let withdraw = |id: u32| Request { method: "DELETE", url: format!("{url}/{id}"), key: None, body: None };
     let join = |number: u32| Request {
         method: "POST",
@@ -44,10 +46,17 @@ pub async fn drill(stack: &Stack, duration: Duration) -> anyhow::Result<Vec<Row>
         key: None,
         body: Some(json!({ "phoneNo": format!("0108{number:07}"), "nickname": "bench" })),
     };
+    let (early, late) = (1..=members / 10, members / 10 + 1..=members);
+    progress::say("some withdraw and join, so that all warm up");
+    tokio::try_join!(
+        vegeta.send(early.clone().map(withdraw), Pace::Open(WARM_UP_RATE), WARM_UP),
+        vegeta.send(early.map(join), Pace::Open(WARM_UP_RATE), WARM_UP),
+    )?;
+    progress::say(format!("{CLIENTS} clients withdraw for {} s, while others join", duration.as_secs()));
     let before = process::cpu_times(stack)?;
     let (withdrawn, joined): (Outcome, Outcome) = tokio::try_join!(
-        vegeta.send((1..=members).map(withdraw), Pace::Saturating(CLIENTS), duration),
-        vegeta.send((1..=members).map(join), Pace::Open(JOINS), duration),
+        vegeta.send(late.clone().map(withdraw), Pace::Saturating(CLIENTS), duration),
+        vegeta.send(late.map(join), Pace::Open(JOINS), duration),
     )?;
     let cpu = process::cpu_times_since(&before, stack)?;
     let share = 100.0 * withdrawn.served as f64 / (withdrawn.served + withdrawn.failed) as f64;
