@@ -28,11 +28,11 @@ const LOCK_DEADLINE: Duration = Duration::from_secs(15 * 60);
 const POM: &str = include_str!("../../kafka/pom.xml");
 /// A small heap, and the collector that does not stop the broker: at 500 records a second SerialGC did each second, for 20 to
 /// 70 ms.
-const HEAP: [&str; 3] = ["-Xmx384m", "-Xms128m", "-XX:+UseZGC"];
+const JVM_OPTIONS: [&str; 3] = ["-Xmx384m", "-Xms128m", "-XX:+UseZGC"];
 const LOG_SETTINGS: &str = include_str!("../../kafka/log4j2.properties");
 
 /// What an earlier preparation was made from.
-const RECIPE: &str = "recipe.xml";
+const RECIPE: &str = "recipe";
 
 /// What Kafka keeps about the features of a newly formatted cluster; the same for every cluster.
 const CHECKPOINT: &str = "bootstrap.checkpoint";
@@ -66,7 +66,7 @@ pub async fn prepare() -> anyhow::Result<Distribution> {
 }
 
 impl Distribution {
-    /// What an earlier [`prepare`] left, if it was for the same pom and every jar is still there.
+    /// What an earlier [`prepare`] left, if it was made from the same and every jar is still there.
     fn load(cache: &Path) -> Option<Self> {
         let same = fs::read_to_string(cache.join(RECIPE)).ok()? == recipe();
         let class_path = fs::read_to_string(cache.join("classpath")).ok()?;
@@ -88,7 +88,7 @@ impl Distribution {
 
     /// `java` with Kafka's class path, a small heap and quick start; `arguments` are further options and the main class.
     pub(super) fn java(&self, lifetime: Lifetime, arguments: &[&str]) -> Command {
-        let mut command = self.jvm(&HEAP);
+        let mut command = self.jvm(&JVM_OPTIONS);
         if lifetime == Lifetime::Short {
             command.arg("-XX:TieredStopAtLevel=1");
         }
@@ -160,7 +160,7 @@ impl Distribution {
 
 /// What the prepared files depend on: an archive of classes fits the collector it was made with.
 fn recipe() -> String {
-    format!("{POM}<!-- {} -->\n", HEAP.join(" "))
+    [POM, LOG_SETTINGS, &JVM_OPTIONS.join(" ")].join("\n")
 }
 
 /// Waits while another process prepares Kafka, without blocking a thread: the wait can be given up at any time.

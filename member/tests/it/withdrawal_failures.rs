@@ -186,6 +186,41 @@ async fn a_withdrawal_that_the_policy_finishes_while_point_fails_succeeds() {
 }
 
 #[tokio::test]
+async fn a_withdrawal_that_was_finished_succeeds_whoever_has_joined_with_the_id_since() {
+    let point = StubPoint::holding_back(StatusCode::INTERNAL_SERVER_ERROR, "").await;
+    let service = Service::start_with(point.url()).await;
+    let former = service.join(1).await;
+    let meanwhile = async {
+        point.received(1).await;
+        service.handle(1, points_forfeited(1, former)).await;
+        let current = service.join(1).await;
+        point.release();
+        current
+    };
+
+    let (answer, current) = tokio::join!(service.delete(1), meanwhile);
+
+    assert_eq!(answer.status, 204);
+    assert_eq!(service.membership(1).await, Some(current));
+}
+
+#[tokio::test]
+async fn the_outcome_is_unknown_when_point_and_then_the_database_fails() {
+    let point = StubPoint::holding_back(StatusCode::INTERNAL_SERVER_ERROR, "").await;
+    let service = Service::start_with(point.url()).await;
+    service.join(1).await;
+    let failing = async {
+        point.received(1).await;
+        service.database.as_owner("ALTER TABLE member RENAME TO elsewhere").await;
+        point.release();
+    };
+
+    let (answer, ()) = tokio::join!(service.delete(1), failing);
+
+    assert_try_again(&answer, "unknown");
+}
+
+#[tokio::test]
 async fn the_outcome_is_unknown_when_the_database_fails_after_the_forfeiture() {
     let point = StubPoint::holding().await;
     let service = Service::start_with(point.url()).await;

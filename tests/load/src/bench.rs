@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum, value_parser};
+use local_stack::kafka::Lifetime;
 use local_stack::project;
 use local_stack::stack::Stack;
 use sqlx::PgPool;
@@ -21,8 +22,8 @@ use crate::vegeta::Vegeta;
 use crate::{books, chart, durable_stack, events, process, progress, reads, withdrawals};
 
 const STOP_DEADLINE: Duration = Duration::from_secs(35);
-/// How often the time of one measurement goes by before the first: the broker's code is compiled meanwhile.
-const WARM_UP: u32 = 3;
+/// The time before the first measurement: the broker's code is compiled meanwhile.
+const WARM_UP: Duration = Duration::from_secs(24);
 /// The rate, beside the half of the most, at which a change of points is followed to my page.
 const STEADY: f64 = 500.0;
 
@@ -103,22 +104,22 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     let on_books = [Case::Points, Case::OneAccount, Case::Join, Case::Reads, Case::Pipeline, Case::Processes];
     if on_books.into_iter().any(|case| options.wants(case)) {
         progress::say("the stack starts");
-        let stack = durable_stack(Vec::new(), options.statements).await?;
+        let stack = durable_stack(Vec::new(), Lifetime::Long, options.statements).await?;
         let statements = HotStatements::of(&stack, options.statements).await?;
         measure_on_books(options, &stack, &statements, &mut table).await?;
         stack.stop().await;
     }
     if options.wants(Case::Withdrawals) {
         progress::say("a stack with a slow point starts");
-        let stack = durable_stack(withdrawals::settings(), options.statements).await?;
+        let stack = durable_stack(withdrawals::settings(), Lifetime::Short, options.statements).await?;
         let statements = HotStatements::of(&stack, options.statements).await?;
-        table.rows.extend(withdrawals::drill(&stack, options.drill()).await?);
+        table.rows.extend(withdrawals::drill(&stack, options.drill(), &statements).await?);
         statements.leave("withdrawals").await?;
         stack.stop().await;
     }
     if options.wants(Case::Events) {
         progress::say("a stack for events starts");
-        let stack = durable_stack(Vec::new(), options.statements).await?;
+        let stack = durable_stack(Vec::new(), Lifetime::Short, options.statements).await?;
         let statements = HotStatements::of(&stack, options.statements).await?;
         table.rows.extend(events::measure(&stack, options.events()).await?);
         statements.leave("events").await?;
@@ -175,10 +176,10 @@ async fn measure_on_books(
     let vegeta = Vegeta::new()?;
     let commands = Commands::new(stack, &pool, &vegeta, &baseline, members, each);
     progress::say(format!("all warm up, at {STEADY:.0} changes of points a second"));
-    commands.keep_earning(STEADY, each * WARM_UP).await?;
+    commands.keep_earning(STEADY, WARM_UP).await?;
+    statements.forget().await?;
     let mut most = 2.0 * STEADY;
     if options.wants(Case::Points) {
-        statements.forget().await?;
         let (row, curve) = commands.points().await?;
         statements.leave("points").await?;
         most = row.per_second();

@@ -104,7 +104,7 @@ impl<'a> Commands<'a> {
         self.members - self.members / 100..self.members
     }
 
-    /// Earning and using of all but those, so many a second.
+    /// Earning and using of all but the followed and the last, so many a second.
     pub async fn keep_earning(&self, rate: f64, duration: Duration) -> anyhow::Result<Outcome> {
         let request = |number| self.earn_or_use(self.any(number), number);
         self.vegeta.send(self.requests(rate, duration, request), Pace::Open(rate), duration).await

@@ -6,6 +6,7 @@ use local_stack::stack::Stack;
 use serde_json::json;
 use sqlx::PgPool;
 
+use crate::hot_statements::HotStatements;
 use crate::oha::Pace;
 use crate::outcome::Outcome;
 use crate::table::Row;
@@ -21,6 +22,8 @@ const JOINS: f64 = 50.0;
 /// Those who withdraw, and who join, a second, before that is measured.
 const WARM_UP_RATE: f64 = 20.0;
 const WARM_UP: Duration = Duration::from_secs(10);
+/// They are no more than this.
+const EARLY: u32 = 250;
 /// What the system that this one replaces came to: withdrawals a second.
 const REPLACED: f64 = 17.15;
 
@@ -32,9 +35,13 @@ pub fn settings() -> Vec<(String, String, String)> {
 }
 
 /// Has members withdraw for so long, while others join.
-pub async fn drill(stack: &Stack, duration: Duration) -> anyhow::Result<Vec<Row>> {
+pub async fn drill(
+    stack: &Stack,
+    duration: Duration,
+    statements: &HotStatements,
+) -> anyhow::Result<Vec<Row>> {
     let pool = PgPool::connect(&stack.database.admin_url()).await?;
-    let members = FASTEST * u32::try_from((WARM_UP + duration).as_secs())?;
+    let members = EARLY + FASTEST * u32::try_from(duration.as_secs())?;
     books::write(&pool, members.into(), 1).await?;
     books::write_members(&pool).await?;
     let url = format!("{}/members", stack.service("member").url());
@@ -46,13 +53,14 @@ pub async fn drill(stack: &Stack, duration: Duration) -> anyhow::Result<Vec<Row>
         key: None,
         body: Some(json!({ "phoneNo": format!("0108{number:07}"), "nickname": "bench" })),
     };
-    let (early, late) = (1..=members / 10, members / 10 + 1..=members);
+    let (early, late) = (1..=EARLY, EARLY + 1..=members);
     progress::say("some withdraw and join, so that all warm up");
     tokio::try_join!(
         vegeta.send(early.clone().map(withdraw), Pace::Open(WARM_UP_RATE), WARM_UP),
         vegeta.send(early.map(join), Pace::Open(WARM_UP_RATE), WARM_UP),
     )?;
     progress::say(format!("{CLIENTS} clients withdraw for {} s, while others join", duration.as_secs()));
+    statements.forget().await?;
     let before = process::cpu_times(stack)?;
     let (withdrawn, joined): (Outcome, Outcome) = tokio::try_join!(
         vegeta.send(late.clone().map(withdraw), Pace::Saturating(CLIENTS), duration),
