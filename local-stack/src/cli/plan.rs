@@ -111,7 +111,7 @@ async fn broker(arguments: &UpArguments, ports: &PortPlan, folder: &Folder) -> a
         Ok(_) => Ok(BrokerSource::Kafka(KafkaOptions {
             data_dir: Some(folder.path().join("kafka")),
             port: Some(ports.kafka),
-            lifetime: Lifetime::Long,
+            lifetime: Lifetime::Short,
             properties: Vec::new(),
             log: Some(folder.logs().join("kafka.log")),
         })),

@@ -26,9 +26,11 @@ pub(super) const NODE_ID: &str = "1";
 const LOCK_DEADLINE: Duration = Duration::from_secs(15 * 60);
 
 const POM: &str = include_str!("../../kafka/pom.xml");
-/// A small heap, and the collector that does not stop the broker: at 500 records a second SerialGC did each second, for 20 to
-/// 70 ms.
-const JVM_OPTIONS: [&str; 3] = ["-Xmx384m", "-Xms128m", "-XX:+UseZGC"];
+const HEAP: [&str; 2] = ["-Xmx384m", "-Xms128m"];
+/// Compiles all once, quickly. The archive of classes is made with these.
+const QUICK: [&str; 2] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+/// SerialGC stops a broker that serves 500 records a second for 20 to 70 ms each second.
+const STEADY: [&str; 1] = ["-XX:+UseZGC"];
 const LOG_SETTINGS: &str = include_str!("../../kafka/log4j2.properties");
 
 /// What an earlier preparation was made from.
@@ -86,15 +88,20 @@ impl Distribution {
         Ok(Self { cache, class_path: class_path.trim().to_owned() })
     }
 
-    /// `java` with Kafka's class path, a small heap and quick start; `arguments` are further options and the main class.
+    /// `java` with Kafka's class path and a small heap; `arguments` are further options and the main class.
     pub(super) fn java(&self, lifetime: Lifetime, arguments: &[&str]) -> Command {
-        let mut command = self.jvm(&JVM_OPTIONS);
-        if lifetime == Lifetime::Short {
-            command.arg("-XX:TieredStopAtLevel=1");
-        }
-        let archive = self.class_archive();
-        if archive.is_file() {
-            command.arg(format!("-XX:SharedArchiveFile={}", archive.display()));
+        let mut command = self.jvm(&HEAP);
+        match lifetime {
+            Lifetime::Short => {
+                command.args(QUICK);
+                let archive = self.class_archive();
+                if archive.is_file() {
+                    command.arg(format!("-XX:SharedArchiveFile={}", archive.display()));
+                }
+            }
+            Lifetime::Long => {
+                command.args(STEADY);
+            }
         }
         command.args(arguments);
         command
@@ -160,7 +167,7 @@ impl Distribution {
 
 /// What the prepared files depend on: an archive of classes fits the collector it was made with.
 fn recipe() -> String {
-    [POM, LOG_SETTINGS, &JVM_OPTIONS.join(" ")].join("\n")
+    [POM, LOG_SETTINGS, &QUICK.join(" ")].join("\n")
 }
 
 /// Waits while another process prepares Kafka, without blocking a thread: the wait can be given up at any time.

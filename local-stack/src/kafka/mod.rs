@@ -34,11 +34,11 @@ const STOP_DEADLINE: Duration = Duration::from_secs(20);
 /// How long a broker is to run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Lifetime {
-    /// For one test: its code is compiled once, quickly.
+    /// For a test, or to try something: it starts quickly.
     #[default]
     Short,
-    /// For minutes or days: the JVM compiles again what is used most. Until it has, which takes half a minute under load, that
-    /// costs more than it gives.
+    /// For a measurement: the JVM compiles again what is used most, and collects garbage without stopping the broker. Until all is
+    /// compiled, which takes half a minute under load, that costs more than it gives.
     Long,
 }
 
