@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context;
 use local_stack::{
     database::{SERVICES, check_role_password},
-    kafka::{KafkaOptions, Lifetime, distribution},
+    kafka::{KafkaOptions, distribution},
     port::free_port,
     postgres::{PostgresOptions, account},
     report::say,
@@ -111,9 +111,8 @@ async fn broker(arguments: &UpArguments, ports: &PortPlan, folder: &Folder) -> a
         Ok(_) => Ok(BrokerSource::Kafka(KafkaOptions {
             data_dir: Some(folder.path().join("kafka")),
             port: Some(ports.kafka),
-            lifetime: Lifetime::Short,
-            properties: Vec::new(),
             log: Some(folder.logs().join("kafka.log")),
+            ..KafkaOptions::default()
         })),
         Err(error) if arguments.broker.is_none() => {
             notice(&format!("{error:#}"));

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use super::{Lifetime, distribution::Distribution, node::Node, wait_until_ready};
+use super::{Tuning, distribution::Distribution, node::Node, wait_until_ready};
 use crate::{
     port::free_port,
     process::{ChildProcess, Signal},
@@ -37,7 +37,7 @@ async fn run_once(distribution: &Distribution, draft: &Path) -> anyhow::Result<(
     };
     let settings = node.prepare(distribution)?;
     let archiving = format!("-XX:ArchiveClassesAtExit={}", draft.display());
-    let mut command = distribution.java(Lifetime::Short, &[&archiving, "kafka.Kafka"]);
+    let mut command = distribution.java(Tuning::Quick, &[&archiving, "kafka.Kafka"]);
     command.arg(settings);
     let process =
         ChildProcess::spawn("kafka-classes", command, &scratch.path().join("log"), Signal::SIGKILL)?;

@@ -11,7 +11,7 @@ use anyhow::Context;
 use nix::fcntl::{Flock, FlockArg};
 use rand::RngExt;
 
-use super::{Lifetime, class_archive, java, maven, node};
+use super::{Tuning, class_archive, java, maven, node};
 use crate::{
     process::{ChildProcess, Signal},
     project,
@@ -89,17 +89,17 @@ impl Distribution {
     }
 
     /// `java` with Kafka's class path and a small heap; `arguments` are further options and the main class.
-    pub(super) fn java(&self, lifetime: Lifetime, arguments: &[&str]) -> Command {
+    pub(super) fn java(&self, tuning: Tuning, arguments: &[&str]) -> Command {
         let mut command = self.jvm(&HEAP);
-        match lifetime {
-            Lifetime::Short => {
+        match tuning {
+            Tuning::Quick => {
                 command.args(QUICK);
                 let archive = self.class_archive();
                 if archive.is_file() {
                     command.arg(format!("-XX:SharedArchiveFile={}", archive.display()));
                 }
             }
-            Lifetime::Long => {
+            Tuning::Steady => {
                 command.args(STEADY);
             }
         }
@@ -152,7 +152,7 @@ impl Distribution {
                 data.display()
             ),
         )?;
-        let mut tool = self.java(Lifetime::Short, &["kafka.tools.StorageTool", "format", "-t"]);
+        let mut tool = self.java(Tuning::Quick, &["kafka.tools.StorageTool", "format", "-t"]);
         tool.arg(random_id()).arg("-c").arg(settings);
         let process =
             ChildProcess::spawn("kafka-storage", tool, &scratch.path().join("log"), Signal::SIGKILL)?;

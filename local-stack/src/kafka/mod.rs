@@ -31,15 +31,15 @@ use node::Node;
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 
-/// How long a broker is to run.
+/// What the JVM of a broker is tuned for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Lifetime {
+pub enum Tuning {
     /// For a test, or to try something: it starts quickly.
     #[default]
-    Short,
+    Quick,
     /// For a measurement: the JVM compiles again what is used most, and collects garbage without stopping the broker. Until all is
     /// compiled, which takes half a minute under load, that costs more than it gives.
-    Long,
+    Steady,
 }
 
 /// How to run a broker.
@@ -49,8 +49,8 @@ pub struct KafkaOptions {
     pub data_dir: Option<PathBuf>,
     /// The port on 127.0.0.1; `None`: a free one.
     pub port: Option<u16>,
-    /// How long it is to run.
-    pub lifetime: Lifetime,
+    /// What its JVM is tuned for.
+    pub tuning: Tuning,
     /// Broker settings that are added to ours or replace them.
     pub properties: Vec<(String, String)>,
     /// Where the broker's log goes; `None`: into the throw-away folder, or beside the data.
@@ -61,7 +61,7 @@ pub struct KafkaOptions {
 #[derive(Debug)]
 pub struct Kafka {
     distribution: Distribution,
-    lifetime: Lifetime,
+    tuning: Tuning,
     node: Node,
     log: PathBuf,
     process: Mutex<Option<ChildProcess>>,
@@ -86,7 +86,7 @@ impl Kafka {
         };
         let kafka = Self {
             distribution,
-            lifetime: options.lifetime,
+            tuning: options.tuning,
             node: Node {
                 data_dir: options.data_dir.unwrap_or_else(|| home.join("data")),
                 port,
@@ -158,7 +158,7 @@ impl Kafka {
 
     async fn launch(&self) -> anyhow::Result<()> {
         let properties = self.node.prepare(&self.distribution)?;
-        let mut command = self.distribution.java(self.lifetime, &["kafka.Kafka"]);
+        let mut command = self.distribution.java(self.tuning, &["kafka.Kafka"]);
         command.arg(properties);
         let process = ChildProcess::spawn("kafka", command, &self.log, Signal::SIGKILL)?;
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(process.clone());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use chassis::http::test_router;
 use chassis::testing::{DEADLINE, bare, until};
@@ -113,42 +114,50 @@ async fn of_two_withdrawals_at_once_both_succeed_and_one_publishes() {
     assert_eq!(service.tombstones().await.len(), 1);
 }
 
+/// Points that answer once they are released: well, or badly after having forfeited all the same.
+async fn late_points() -> [StubPoint; 2] {
+    [StubPoint::holding().await, StubPoint::holding_back(StatusCode::INTERNAL_SERVER_ERROR, "").await]
+}
+
 #[tokio::test]
 async fn a_withdrawal_that_the_policy_finishes_first_succeeds() {
-    let point = StubPoint::holding().await;
-    let service = Service::start_with(point.url()).await;
-    let membership_id = service.join(1).await;
-    let policy = async {
-        point.received(1).await;
-        let outcome = service.handle(1, points_forfeited(1, membership_id)).await;
-        assert_eq!(outcome, Outcome::Applied);
-        point.release();
-    };
+    for point in late_points().await {
+        let service = Service::start_with(point.url()).await;
+        let membership_id = service.join(1).await;
+        let policy = async {
+            point.received(1).await;
+            let outcome = service.handle(1, points_forfeited(1, membership_id)).await;
+            assert_eq!(outcome, Outcome::Applied);
+            point.release();
+        };
 
-    let (answer, ()) = tokio::join!(service.delete(1), policy);
+        let (answer, ()) = tokio::join!(service.delete(1), policy);
 
-    assert_eq!(answer.status, 204);
-    assert_eq!(summaries(&service.pool).await, joined_and_withdrawn());
+        assert_eq!(answer.status, 204);
+        assert_eq!(service.membership(1).await, None);
+        assert_eq!(summaries(&service.pool).await, joined_and_withdrawn());
+    }
 }
 
 #[tokio::test]
 async fn a_withdrawal_that_ends_after_a_rejoin_does_not_touch_the_new_membership() {
-    let point = StubPoint::holding().await;
-    let service = Service::start_with(point.url()).await;
-    let former = service.join(1).await;
-    let meanwhile = async {
-        point.received(1).await;
-        service.handle(1, points_forfeited(1, former)).await;
-        let current = service.join(1).await;
-        point.release();
-        current
-    };
+    for point in late_points().await {
+        let service = Service::start_with(point.url()).await;
+        let former = service.join(1).await;
+        let meanwhile = async {
+            point.received(1).await;
+            service.handle(1, points_forfeited(1, former)).await;
+            let current = service.join(1).await;
+            point.release();
+            current
+        };
 
-    let (answer, current) = tokio::join!(service.delete(1), meanwhile);
+        let (answer, current) = tokio::join!(service.delete(1), meanwhile);
 
-    assert_eq!(answer.status, 204);
-    assert_eq!(service.membership(1).await, Some(current));
-    assert_eq!(service.status(1).await, "READY");
+        assert_eq!(answer.status, 204);
+        assert_eq!(service.membership(1).await, Some(current));
+        assert_eq!(service.status(1).await, "READY");
+    }
 }
 
 #[tokio::test]

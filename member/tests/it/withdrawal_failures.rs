@@ -168,43 +168,6 @@ async fn a_withdrawal_of_unknown_outcome_finishes_by_itself_if_the_points_were_f
 }
 
 #[tokio::test]
-async fn a_withdrawal_that_the_policy_finishes_while_point_fails_succeeds() {
-    let point = StubPoint::holding_back(StatusCode::INTERNAL_SERVER_ERROR, "").await;
-    let service = Service::start_with(point.url()).await;
-    let membership_id = service.join(1).await;
-    let policy = async {
-        point.received(1).await;
-        let outcome = service.handle(1, points_forfeited(1, membership_id)).await;
-        assert_eq!(outcome, Outcome::Applied);
-        point.release();
-    };
-
-    let (answer, ()) = tokio::join!(service.delete(1), policy);
-
-    assert_eq!(answer.status, 204);
-    assert_eq!(service.membership(1).await, None);
-}
-
-#[tokio::test]
-async fn a_withdrawal_that_was_finished_succeeds_whoever_has_joined_with_the_id_since() {
-    let point = StubPoint::holding_back(StatusCode::INTERNAL_SERVER_ERROR, "").await;
-    let service = Service::start_with(point.url()).await;
-    let former = service.join(1).await;
-    let meanwhile = async {
-        point.received(1).await;
-        service.handle(1, points_forfeited(1, former)).await;
-        let current = service.join(1).await;
-        point.release();
-        current
-    };
-
-    let (answer, current) = tokio::join!(service.delete(1), meanwhile);
-
-    assert_eq!(answer.status, 204);
-    assert_eq!(service.membership(1).await, Some(current));
-}
-
-#[tokio::test]
 async fn the_outcome_is_unknown_when_point_and_then_the_database_fails() {
     let point = StubPoint::holding_back(StatusCode::INTERNAL_SERVER_ERROR, "").await;
     let service = Service::start_with(point.url()).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum, value_parser};
-use local_stack::kafka::Lifetime;
+use local_stack::kafka::Tuning;
 use local_stack::project;
 use local_stack::stack::Stack;
 use sqlx::PgPool;
@@ -104,14 +104,14 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     let on_books = [Case::Points, Case::OneAccount, Case::Join, Case::Reads, Case::Pipeline, Case::Processes];
     if on_books.into_iter().any(|case| options.wants(case)) {
         progress::say("the stack starts");
-        let stack = durable_stack(Vec::new(), Lifetime::Long, options.statements).await?;
+        let stack = durable_stack(Vec::new(), Tuning::Steady, options.statements).await?;
         let statements = HotStatements::of(&stack, options.statements).await?;
         measure_on_books(options, &stack, &statements, &mut table).await?;
         stack.stop().await;
     }
     if options.wants(Case::Withdrawals) {
         progress::say("a stack with a slow point starts");
-        let stack = durable_stack(withdrawals::settings(), Lifetime::Short, options.statements).await?;
+        let stack = durable_stack(withdrawals::settings(), Tuning::Quick, options.statements).await?;
         let statements = HotStatements::of(&stack, options.statements).await?;
         table.rows.extend(withdrawals::drill(&stack, options.drill(), &statements).await?);
         statements.leave("withdrawals").await?;
@@ -119,7 +119,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     }
     if options.wants(Case::Events) {
         progress::say("a stack for events starts");
-        let stack = durable_stack(Vec::new(), Lifetime::Short, options.statements).await?;
+        let stack = durable_stack(Vec::new(), Tuning::Quick, options.statements).await?;
         let statements = HotStatements::of(&stack, options.statements).await?;
         table.rows.extend(events::measure(&stack, options.events()).await?);
         statements.leave("events").await?;

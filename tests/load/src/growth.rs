@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use local_stack::kafka::Lifetime;
+use local_stack::kafka::Tuning;
 use local_stack::project;
 use local_stack::stack::Stack;
 use sqlx::PgPool;
@@ -39,7 +39,7 @@ pub async fn run(sizes: &[u32], entries_each: u32, each: Duration) -> anyhow::Re
     fs::create_dir_all(&folder)?;
     let mut columns = Vec::with_capacity(sizes.len());
     for accounts in sizes {
-        let stack = durable_stack(Vec::new(), Lifetime::Short, false).await?;
+        let stack = durable_stack(Vec::new(), Tuning::Quick, false).await?;
         let measured = measure(&stack, *accounts, entries_each, each).await?;
         stack.stop().await;
         let plans = REQUESTS.iter().zip(&measured);

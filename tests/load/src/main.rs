@@ -29,7 +29,7 @@ mod withdrawals;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, value_parser};
-use local_stack::kafka::{KafkaOptions, Lifetime};
+use local_stack::kafka::{KafkaOptions, Tuning};
 use local_stack::postgres::PostgresOptions;
 use local_stack::stack::{BrokerSource, PostgresSource, Stack, StackOptions};
 
@@ -112,19 +112,19 @@ async fn main() -> anyhow::Result<()> {
 /// Starts the services with a Postgres that keeps what it commits, and may count what its statements take.
 async fn durable_stack(
     env: Vec<(String, String, String)>,
-    lifetime: Lifetime,
+    tuning: Tuning,
     counted: bool,
 ) -> anyhow::Result<Stack> {
     let settings = if counted { vec![hot_statements::SETTING] } else { Vec::new() };
     let options = PostgresOptions { durable: true, settings, ..PostgresOptions::default() };
     let postgres = PostgresSource::Own(options);
-    let broker = BrokerSource::Kafka(KafkaOptions { lifetime, ..KafkaOptions::default() });
+    let broker = BrokerSource::Kafka(KafkaOptions { tuning, ..KafkaOptions::default() });
     Stack::start(StackOptions { postgres, broker, env, ..StackOptions::default() }).await
 }
 
 async fn sms(messages: u32, latency_ms: u32) -> anyhow::Result<()> {
     let latency = ("message".to_owned(), "SMS_LATENCY_MS".to_owned(), latency_ms.to_string());
-    let stack = durable_stack(vec![latency], Lifetime::Short, false).await?;
+    let stack = durable_stack(vec![latency], Tuning::Quick, false).await?;
     let worked_off = backlog::work_off(&stack, messages).await?;
     stack.stop().await;
     let mut report = Report::default();
@@ -134,7 +134,7 @@ async fn sms(messages: u32, latency_ms: u32) -> anyhow::Result<()> {
 }
 
 async fn expire(accounts: u32, lots_each: u32, counted: bool) -> anyhow::Result<()> {
-    let stack = durable_stack(Vec::new(), Lifetime::Short, counted).await?;
+    let stack = durable_stack(Vec::new(), Tuning::Quick, counted).await?;
     let statements = HotStatements::of(&stack, counted).await?;
     let expired = expiry::expire(&stack, accounts, lots_each, &statements).await?;
     stack.stop().await;
@@ -145,7 +145,7 @@ async fn expire(accounts: u32, lots_each: u32, counted: bool) -> anyhow::Result<
 }
 
 async fn reconcile(accounts: u32, entries_each: u32) -> anyhow::Result<()> {
-    let stack = durable_stack(Vec::new(), Lifetime::Short, false).await?;
+    let stack = durable_stack(Vec::new(), Tuning::Quick, false).await?;
     let reconciled = reconcile::reconcile(&stack, accounts, entries_each).await?;
     stack.stop().await;
     let mut report = Report::default();

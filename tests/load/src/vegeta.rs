@@ -105,7 +105,11 @@ impl Vegeta {
         for name in ["targets", "answers"] {
             std::fs::remove_file(file(name))?;
         }
-        outcome(&answers)
+        let (outcome, failures) = outcome(&answers)?;
+        if !failures.is_empty() {
+            progress::say(format!("failed, by status (0: no answer) and reason: {failures:?}"));
+        }
+        Ok(outcome)
     }
 }
 
@@ -116,12 +120,15 @@ async fn run(mut command: Command) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// How many requests failed, by status and reason.
+type Failures<'a> = BTreeMap<(u64, &'a str), u64>;
+
 /// From a line for each answer: when it was asked for in nanoseconds, the status, the nanoseconds it took, the bytes sent and
 /// received, and the reason of a failure.
-fn outcome(answers: &str) -> anyhow::Result<Outcome> {
+fn outcome(answers: &str) -> anyhow::Result<(Outcome, Failures<'_>)> {
     let mut micros = Histogram::<u64>::new(3)?;
     let mut served = 0;
-    let mut failures = BTreeMap::<(u64, &str), u64>::new();
+    let mut failures = Failures::new();
     let (mut first, mut last) = (u64::MAX, 0);
     for answer in answers.lines() {
         let mut fields = answer.split(',');
@@ -133,16 +140,13 @@ fn outcome(answers: &str) -> anyhow::Result<Outcome> {
         if (200..300).contains(&status) {
             served += 1;
         } else {
-            let reason = fields.nth(2).map(reason);
-            *failures.entry((status, reason.unwrap_or_default())).or_default() += 1;
+            let reason = reason(fields.nth(2).unwrap_or_default());
+            *failures.entry((status, reason)).or_default() += 1;
         }
     }
     ensure!(last > first, "nothing was sent");
-    if !failures.is_empty() {
-        progress::say(format!("failed, by status (0: no answer) and reason: {failures:?}"));
-    }
-    let failed = failures.values().sum();
-    Ok(Outcome { served, failed, seconds: (last - first) as f64 / 1e9, latency: Percentiles::from(&micros) })
+    let (failed, seconds) = (failures.values().sum(), (last - first) as f64 / 1e9);
+    Ok((Outcome { served, failed, seconds, latency: Percentiles::from(&micros) }, failures))
 }
 
 /// The end of an error such as `Patch "http://…": dial tcp …: connection refused`: the same for many requests.
@@ -158,14 +162,17 @@ mod tests {
     fn an_outcome_counts_from_the_first_request_to_the_last_answer() {
         let second = 1_000_000_000;
         let line = |asked: u64, status: u32, took: u64| {
-            format!("{asked},{status},{took},10,0,,,,0,POST,http://a,\n")
+            let error = if status == 503 { "503 Service Unavailable" } else { "" };
+            format!("{asked},{status},{took},10,0,{error},,,0,POST,http://a,\n")
         };
         let answers = [
             line(5 * second, 201, 2_000_000),
             line(6 * second, 503, second),
             line(5 * second + 1, 200, 4_000_000),
         ];
-        let outcome = outcome(&answers.concat()).unwrap();
+        let answers = answers.concat();
+        let (outcome, failures) = outcome(&answers).unwrap();
+        assert_eq!(failures, BTreeMap::from([((503, "503 Service Unavailable"), 1)]));
         assert_eq!((outcome.served, outcome.failed), (2, 1));
         assert!((outcome.seconds - 2.0).abs() < 1e-9);
         assert!((outcome.rate() - 1.0).abs() < 1e-9);

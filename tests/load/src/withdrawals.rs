@@ -22,7 +22,7 @@ const JOINS: f64 = 50.0;
 /// Those who withdraw, and who join, a second, before that is measured.
 const WARM_UP_RATE: f64 = 20.0;
 const WARM_UP: Duration = Duration::from_secs(10);
-/// They are no more than this.
+/// The first members are theirs: one more than they are in all, at least, as vegeta wants.
 const EARLY: u32 = 250;
 /// What the system that this one replaces came to: withdrawals a second.
 const REPLACED: f64 = 17.15;
