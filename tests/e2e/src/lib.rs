@@ -5,6 +5,7 @@ mod books;
 mod breakpoints;
 mod client;
 mod database;
+mod evidence;
 mod infrastructure;
 mod load;
 mod point_proxy;

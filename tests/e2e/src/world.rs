@@ -3,6 +3,7 @@
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use local_stack::database::{Database, Role, SERVICES};
 use local_stack::postgres::Postgres;
@@ -15,10 +16,13 @@ use crate::books;
 use crate::breakpoints::Breakpoints;
 use crate::client::Client;
 use crate::database;
+use crate::evidence;
 use crate::infrastructure::{kafka, postgres};
 use crate::load::Sent;
 use crate::topics::Topics;
 use crate::wait::eventually;
+
+const BOOKS_DEADLINE: Duration = Duration::from_secs(60);
 
 static WORLDS: AtomicU32 = AtomicU32::new(0);
 
@@ -181,14 +185,19 @@ impl World {
     /// Waits until all is quiet and nothing is wrong with the books.
     ///
     /// # Panics
-    /// When something still is after a minute, with what it is.
+    /// When something still is after a minute, with what it is and what became of the events of those concerned.
     pub async fn assert_books_are_right(&self, sent: &[Sent]) {
         self.quiet().await;
-        eventually("the books are right", || async {
-            let wrong = self.violations(sent).await;
-            if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
-        })
-        .await;
+        let deadline = Instant::now() + BOOKS_DEADLINE;
+        let mut wrong = self.violations(sent).await;
+        while !wrong.is_empty() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            wrong = self.violations(sent).await;
+        }
+        if !wrong.is_empty() {
+            wrong.push(evidence::events(&self.pool, &self.topics, &wrong).await);
+        }
+        assert!(wrong.is_empty(), "the books are still wrong:\n{}", wrong.join("\n"));
     }
 
     /// As [`World::violations`], after a statement that is rolled back again.
@@ -225,5 +234,16 @@ impl World {
     /// Stops everything of this set.
     pub async fn stop(self) {
         self.services.stop().await;
+    }
+}
+
+impl Drop for World {
+    /// Shows what the services complained of, when a test failed: their logs go with them.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for service in self.services.all() {
+                eprintln!("{} of {}:\n{}", service.name(), self.prefix, evidence::complaints(&service.log()));
+            }
+        }
     }
 }
