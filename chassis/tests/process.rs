@@ -200,6 +200,22 @@ async fn further_connections_wait_and_the_internal_listener_answers() {
 }
 
 #[tokio::test]
+async fn who_is_answered_while_another_connection_waits_gives_its_place_up() {
+    let postgres = postgres().await;
+    let hello = Hello::start_ready(&postgres.admin_url(), &["--max-connections=2"]).await;
+    hello.until_open(0).await;
+    let mut first = Client::connect(hello.public).await;
+    let _idle = Client::connect(hello.public).await;
+    hello.until_open(2).await;
+    let third = tokio::spawn(ask_owned(hello.public, "GET /livez"));
+
+    first.send("GET /livez HTTP/1.1\r\nhost: test\r\n\r\n").await;
+
+    assert_eq!(first.answer().await.header("connection"), Some("close"));
+    assert_eq!(third.await.unwrap().status, 200);
+}
+
+#[tokio::test]
 async fn a_request_whose_client_hangs_up_is_counted() {
     let postgres = postgres().await;
     let hello = Hello::start_ready(&postgres.admin_url(), &[]).await;

@@ -14,6 +14,7 @@ use tracing::Instrument;
 
 use super::OPERATIONAL_ROUTES;
 use super::body::drained;
+use super::listener::Place;
 use super::observe::Observation;
 use super::request_id;
 use super::state::{RequestState, ServerState};
@@ -24,6 +25,7 @@ use crate::trace::TRACEPARENT;
 
 pub(super) async fn edge(State(server): State<Arc<ServerState>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let place = request.extensions().get::<Arc<Place>>().cloned();
     let uri = request.uri().clone();
     let request_id = request_id::of(request.headers());
     let trace_parent = continue_trace(request.headers());
@@ -49,8 +51,8 @@ pub(super) async fn edge(State(server): State<Arc<ServerState>>, request: Reques
 
     let mut response = as_problem(response, &uri);
     request_id::write(&request_id, response.headers_mut());
-    if lifecycle.is_draining() {
-        // Whoever keeps this connection would never reach another replica, and lose it when this one ends.
+    // Whoever keeps the connection of a replica that ends would never reach another one, and lose it then.
+    if lifecycle.is_draining() || place.is_some_and(|place| place.is_wanted()) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     observation.end(response.status());

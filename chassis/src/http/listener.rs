@@ -1,10 +1,12 @@
 //! Listeners that hold only so many connections at a time. Further ones wait in the kernel's backlog, where they cost
-//! no descriptor.
+//! no descriptor. While all places are taken, whoever gets an answer gives its place up: clients keep connections that they
+//! do not use for now, and one that waits must not wait for those.
 
 use std::future::{Future, Ready, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use axum::Extension;
@@ -41,6 +43,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub(super) struct LimitedListener {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    is_full: Arc<AtomicBool>,
     open: Gauge,
 }
 
@@ -57,7 +60,18 @@ impl LimitedListener {
     fn with_places(listener: TcpListener, name: &'static str, places: usize) -> Self {
         let open = gauge!(HTTP_CONNECTIONS, "listener" => name);
         open.set(0.0);
-        Self { listener, places: Arc::new(Semaphore::new(places)), open }
+        Self { listener, places: Arc::new(Semaphore::new(places)), is_full: Arc::default(), open }
+    }
+
+    /// Waits for a free place. Nobody knows meanwhile whether a connection waits for it, so it counts as if one did.
+    async fn free_place(&self) -> io::Result<OwnedSemaphorePermit> {
+        if let Ok(free) = Arc::clone(&self.places).try_acquire_owned() {
+            return Ok(free);
+        }
+        self.is_full.store(true, Ordering::Relaxed);
+        let free = Arc::clone(&self.places).acquire_owned().await;
+        self.is_full.store(false, Ordering::Relaxed);
+        free.map_err(io::Error::other)
     }
 }
 
@@ -78,12 +92,13 @@ impl AddrListener<Placed, Limited> for LimitedListener {
     /// The server tries again after an error, so this is the place to tell of it: most likely that the process has run
     /// out of descriptors.
     async fn accept_stream(&self) -> io::Result<(Placed, Limited)> {
-        let permit = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
+        let permit = self.free_place().await?;
         let accepted = self.listener.accept().await;
         let (stream, _) = accepted.inspect_err(|error| {
             tracing::warn!(error = chain(error), "cannot accept a connection");
         })?;
-        Ok((Placed { stream, place: Place::new(permit, self.open.clone()) }, Limited))
+        let place = Place::new(permit, Arc::clone(&self.is_full), self.open.clone());
+        Ok((Placed { stream, place }, Limited))
     }
 
     fn get_local_addr(&self) -> io::Result<Limited> {
@@ -100,13 +115,19 @@ pub(super) struct Placed {
 /// A place that is free again when this is dropped.
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
+    is_full: Arc<AtomicBool>,
     open: Gauge,
 }
 
 impl Place {
-    fn new(permit: OwnedSemaphorePermit, open: Gauge) -> Self {
+    fn new(permit: OwnedSemaphorePermit, is_full: Arc<AtomicBool>, open: Gauge) -> Self {
         open.increment(1.0);
-        Self { _permit: permit, open }
+        Self { _permit: permit, is_full, open }
+    }
+
+    /// Whether another connection may be waiting for a place.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
     }
 }
 
