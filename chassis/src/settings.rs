@@ -83,8 +83,7 @@ pub struct Settings {
     #[arg(long, env, default_value_t = 60_000, value_parser = value_parser!(u64).range(10..=600_000))]
     pub header_timeout_ms: u64,
 
-    /// Most connections to the public listener; further ones wait to be accepted, and meanwhile each answer closes its
-    /// connection
+    /// Most connections to the public listener; further ones wait, and while one does, each answer closes its connection
     #[arg(long, env, default_value_t = 800, value_parser = value_parser!(u32).range(1..=100_000))]
     pub max_connections: u32,
 

@@ -1,6 +1,7 @@
 //! The four services together, on one database and one broker.
 
 use std::{
+    fs,
     path::PathBuf,
     sync::{
         Arc,
@@ -178,6 +179,16 @@ impl Services {
             Some(service) => service,
             None => panic!("no service is called {name}"),
         }
+    }
+
+    /// The logs of all processes of this set, those of replicas too: name of the file and what is in it.
+    pub fn logs(&self) -> Vec<(String, String)> {
+        let files = fs::read_dir(&self.log_dir).into_iter().flatten().flatten();
+        let read = |file: fs::DirEntry| {
+            let text = fs::read(file.path()).unwrap_or_default();
+            (file.file_name().to_string_lossy().into_owned(), String::from_utf8_lossy(&text).into_owned())
+        };
+        files.map(read).collect()
     }
 
     /// SIGTERM to all at once; returns once they are gone.

@@ -51,7 +51,8 @@ pub(super) async fn edge(State(server): State<Arc<ServerState>>, request: Reques
 
     let mut response = as_problem(response, &uri);
     request_id::write(&request_id, response.headers_mut());
-    // Whoever keeps the connection of a replica that ends would never reach another one, and lose it then.
+    // Whoever keeps the connection of a replica that ends would never reach another one, and lose it then. And when all places are
+    // taken, another connection waits for this one's.
     if lifecycle.is_draining() || place.is_some_and(|place| place.is_wanted()) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

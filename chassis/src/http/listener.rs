@@ -1,6 +1,6 @@
-//! Listeners that hold only so many connections at a time. Further ones wait in the kernel's backlog, where they cost
-//! no descriptor. While all places are taken, whoever gets an answer gives its place up: clients keep connections that they
-//! do not use for now, and one that waits must not wait for those.
+//! Listeners that hold only so many connections at a time. Further ones wait: one accepted, the others in the kernel's backlog,
+//! where they cost no descriptor. While one waits, whoever gets an answer gives its place up, as clients keep connections that
+//! they do not use for now.
 
 use std::future::{Future, Ready, ready};
 use std::io;
@@ -43,7 +43,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub(super) struct LimitedListener {
     listener: TcpListener,
     places: Arc<Semaphore>,
-    is_full: Arc<AtomicBool>,
+    is_wanted: Arc<AtomicBool>,
     open: Gauge,
 }
 
@@ -60,17 +60,17 @@ impl LimitedListener {
     fn with_places(listener: TcpListener, name: &'static str, places: usize) -> Self {
         let open = gauge!(HTTP_CONNECTIONS, "listener" => name);
         open.set(0.0);
-        Self { listener, places: Arc::new(Semaphore::new(places)), is_full: Arc::default(), open }
+        Self { listener, places: Arc::new(Semaphore::new(places)), is_wanted: Arc::default(), open }
     }
 
-    /// Waits for a free place. Nobody knows meanwhile whether a connection waits for it, so it counts as if one did.
-    async fn free_place(&self) -> io::Result<OwnedSemaphorePermit> {
+    /// Waits for a free place for a connection.
+    async fn acquire_place(&self) -> io::Result<OwnedSemaphorePermit> {
         if let Ok(free) = Arc::clone(&self.places).try_acquire_owned() {
             return Ok(free);
         }
-        self.is_full.store(true, Ordering::Relaxed);
+        self.is_wanted.store(true, Ordering::Relaxed);
         let free = Arc::clone(&self.places).acquire_owned().await;
-        self.is_full.store(false, Ordering::Relaxed);
+        self.is_wanted.store(false, Ordering::Relaxed);
         free.map_err(io::Error::other)
     }
 }
@@ -92,12 +92,11 @@ impl AddrListener<Placed, Limited> for LimitedListener {
     /// The server tries again after an error, so this is the place to tell of it: most likely that the process has run
     /// out of descriptors.
     async fn accept_stream(&self) -> io::Result<(Placed, Limited)> {
-        let permit = self.free_place().await?;
         let accepted = self.listener.accept().await;
         let (stream, _) = accepted.inspect_err(|error| {
             tracing::warn!(error = chain(error), "cannot accept a connection");
         })?;
-        let place = Place::new(permit, Arc::clone(&self.is_full), self.open.clone());
+        let place = Place::new(self.acquire_place().await?, Arc::clone(&self.is_wanted), self.open.clone());
         Ok((Placed { stream, place }, Limited))
     }
 
@@ -115,19 +114,19 @@ pub(super) struct Placed {
 /// A place that is free again when this is dropped.
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
-    is_full: Arc<AtomicBool>,
+    is_wanted: Arc<AtomicBool>,
     open: Gauge,
 }
 
 impl Place {
-    fn new(permit: OwnedSemaphorePermit, is_full: Arc<AtomicBool>, open: Gauge) -> Self {
+    fn new(permit: OwnedSemaphorePermit, is_wanted: Arc<AtomicBool>, open: Gauge) -> Self {
         open.increment(1.0);
-        Self { _permit: permit, is_full, open }
+        Self { _permit: permit, is_wanted, open }
     }
 
-    /// Whether another connection may be waiting for a place.
+    /// Whether another connection waits for a place.
     pub(super) fn is_wanted(&self) -> bool {
-        self.is_full.load(Ordering::Relaxed)
+        self.is_wanted.load(Ordering::Relaxed)
     }
 }
 

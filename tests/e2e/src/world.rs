@@ -195,6 +195,7 @@ impl World {
             wrong = self.violations(sent).await;
         }
         if !wrong.is_empty() {
+            eprintln!("the books are wrong:\n{}", wrong.join("\n"));
             wrong.push(evidence::events(&self.pool, &self.topics, &wrong).await);
         }
         assert!(wrong.is_empty(), "the books are still wrong:\n{}", wrong.join("\n"));
@@ -241,8 +242,8 @@ impl Drop for World {
     /// Shows what the services complained of, when a test failed: their logs go with them.
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for service in self.services.all() {
-                eprintln!("{} of {}:\n{}", service.name(), self.prefix, evidence::complaints(&service.log()));
+            for (name, log) in self.services.logs() {
+                eprintln!("{name} of {}:\n{}", self.prefix, evidence::complaints(&log));
             }
         }
     }
