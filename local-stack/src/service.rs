@@ -172,9 +172,7 @@ impl ServiceProcess {
 
     /// Everything it has printed, over all restarts.
     pub fn log(&self) -> String {
-        fs::read(&self.options.log)
-            .map(|text| String::from_utf8_lossy(&text).into_owned())
-            .unwrap_or_default()
+        read_log(&self.options.log)
     }
 
     /// Its log file.
@@ -205,6 +203,11 @@ impl ServiceProcess {
     fn take(&self) -> Option<ChildProcess> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+}
+
+/// What is in a log, as far as it can be read.
+pub(crate) fn read_log(log: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned()
 }
 
 /// A workspace binary, beside the running one: `target/<profile>/<name>`; tests run in `target/<profile>/deps`.

@@ -17,7 +17,7 @@ use crate::{
     port::free_port,
     report::{say, seconds},
     scratch::ScratchDir,
-    service::{ServiceOptions, ServiceProcess},
+    service::{ServiceOptions, ServiceProcess, read_log},
 };
 
 const STOP_DEADLINE: Duration = Duration::from_secs(35);
@@ -184,10 +184,8 @@ impl Services {
     /// The logs of all processes of this set, those of replicas too: name of the file and what is in it.
     pub fn logs(&self) -> Vec<(String, String)> {
         let files = fs::read_dir(&self.log_dir).into_iter().flatten().flatten();
-        let read = |file: fs::DirEntry| {
-            let text = fs::read(file.path()).unwrap_or_default();
-            (file.file_name().to_string_lossy().into_owned(), String::from_utf8_lossy(&text).into_owned())
-        };
+        let read =
+            |file: fs::DirEntry| (file.file_name().to_string_lossy().into_owned(), read_log(&file.path()));
         files.map(read).collect()
     }
 

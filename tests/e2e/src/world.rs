@@ -3,7 +3,6 @@
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
 use local_stack::database::{Database, Role, SERVICES};
 use local_stack::postgres::Postgres;
@@ -20,9 +19,7 @@ use crate::evidence;
 use crate::infrastructure::{kafka, postgres};
 use crate::load::Sent;
 use crate::topics::Topics;
-use crate::wait::eventually;
-
-const BOOKS_DEADLINE: Duration = Duration::from_secs(60);
+use crate::wait::{eventually, try_eventually};
 
 static WORLDS: AtomicU32 = AtomicU32::new(0);
 
@@ -188,17 +185,16 @@ impl World {
     /// When something still is after a minute, with what it is and what became of the events of those concerned.
     pub async fn assert_books_are_right(&self, sent: &[Sent]) {
         self.quiet().await;
-        let deadline = Instant::now() + BOOKS_DEADLINE;
-        let mut wrong = self.violations(sent).await;
-        while !wrong.is_empty() && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            wrong = self.violations(sent).await;
-        }
-        if !wrong.is_empty() {
+        let right = try_eventually(|| async {
+            let wrong = self.violations(sent).await;
+            if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+        })
+        .await;
+        if let Err(wrong) = &right {
             eprintln!("the books are wrong:\n{}", wrong.join("\n"));
-            wrong.push(evidence::events(&self.pool, &self.topics, &wrong).await);
+            eprintln!("{}", evidence::events(&self.pool, &self.topics, wrong).await);
         }
-        assert!(wrong.is_empty(), "the books are still wrong:\n{}", wrong.join("\n"));
+        assert_eq!(right, Ok(()), "the books are right");
     }
 
     /// As [`World::violations`], after a statement that is rolled back again.
