@@ -242,3 +242,6 @@ async fn discard(producer: FutureProducer) {
         tracing::warn!("the producer did not close cleanly");
     }
 }
+
+#[cfg(test)]
+mod tests;

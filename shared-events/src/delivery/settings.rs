@@ -45,10 +45,15 @@ const CLIENT_DEFAULTS: Properties = &[
 ];
 
 /// That a producer neither loses, doubles nor reorders what it is given.
+///
+/// One request at a time. Of several the broker may refuse the first and take the second: from a producer that a partition
+/// does not know yet it takes any sequence number. librdkafka would report the first as delivered then
+/// (`rd_kafka_dr_implicit_ack`, <https://github.com/confluentinc/confluent-kafka-go/issues/921>).
 pub(super) const PRODUCER_GUARANTEES: Properties = &[
     ("acks", "all"),
     ("enable.idempotence", "true"),
     ("enable.gapless.guarantee", "true"),
+    ("max.in.flight.requests.per.connection", "1"),
     ("partitioner", "murmur2_random"),
 ];
 
@@ -63,13 +68,17 @@ pub(super) const CONSUMER_GUARANTEES: Properties = &[
 ];
 
 /// What other settings say.
-const SET_ELSEWHERE: [&str; 4] = ["bootstrap.servers", "client.id", "group.id", "allow.auto.create.topics"];
+const SET_ELSEWHERE: [&str; 5] =
+    ["bootstrap.servers", "metadata.broker.list", "client.id", "group.id", "allow.auto.create.topics"];
+
+/// Other names of guarantees.
+const ALIASES: [&str; 2] = ["request.required.acks", "max.in.flight"];
 
 fn property(text: &str) -> Result<(String, String), String> {
     let (name, value) =
         text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("must be name=value")?;
     let mut fixed = PRODUCER_GUARANTEES.iter().chain(CONSUMER_GUARANTEES).map(|(fixed, _)| fixed);
-    if fixed.any(|fixed| *fixed == name) || SET_ELSEWHERE.contains(&name) {
+    if fixed.any(|fixed| *fixed == name) || SET_ELSEWHERE.contains(&name) || ALIASES.contains(&name) {
         return Err(format!("{name} cannot be set here: what the service promises rests on it"));
     }
     Ok((name.to_owned(), value.to_owned()))
@@ -124,7 +133,15 @@ mod tests {
 
     #[test]
     fn what_the_guarantees_rest_on_cannot_be_replaced() {
-        for property in ["acks=1", "enable.auto.offset.store=true", "group.id=x", "=x", "linger.ms"] {
+        for property in [
+            "acks=1",
+            "request.required.acks=1",
+            "max.in.flight=5",
+            "enable.auto.offset.store=true",
+            "group.id=x",
+            "=x",
+            "linger.ms",
+        ] {
             assert!(settings(property).is_err(), "{property}");
         }
     }
