@@ -138,6 +138,7 @@ impl Topics {
             .config()
             .set("partitioner", "murmur2_random")
             .set("enable.idempotence", "true")
+            .set("max.in.flight.requests.per.connection", "1")
             .create()
             .expect("a producer");
         let mut reports = Vec::with_capacity(records.len());
