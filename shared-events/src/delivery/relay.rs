@@ -26,7 +26,7 @@ use super::pace::pace;
 use super::wake::Wake;
 use crate::topic::Topic;
 
-const BATCH: usize = 1000;
+const BATCH: usize = 1_000;
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// At which the next pass follows one that was not full.
 const PACE: Pace = pace(Duration::from_millis(2));

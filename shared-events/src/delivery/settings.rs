@@ -68,17 +68,26 @@ pub(super) const CONSUMER_GUARANTEES: Properties = &[
 ];
 
 /// What other settings say.
-const SET_ELSEWHERE: [&str; 5] =
-    ["bootstrap.servers", "metadata.broker.list", "client.id", "group.id", "allow.auto.create.topics"];
+const SET_ELSEWHERE: [&str; 4] = ["bootstrap.servers", "client.id", "group.id", "allow.auto.create.topics"];
 
-/// Other names of guarantees.
-const ALIASES: [&str; 2] = ["request.required.acks", "max.in.flight"];
+/// Other names that librdkafka has for what is set here, and the name it has here: of two names for one property, either
+/// could win.
+const ALIASES: Properties = &[
+    ("auto.commit.enable", "enable.auto.commit"),
+    ("compression.codec", "compression.type"),
+    ("delivery.timeout.ms", "message.timeout.ms"),
+    ("max.in.flight", "max.in.flight.requests.per.connection"),
+    ("metadata.broker.list", "bootstrap.servers"),
+    ("queue.buffering.max.ms", "linger.ms"),
+    ("request.required.acks", "acks"),
+];
 
 fn property(text: &str) -> Result<(String, String), String> {
     let (name, value) =
         text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("must be name=value")?;
+    let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name);
     let mut fixed = PRODUCER_GUARANTEES.iter().chain(CONSUMER_GUARANTEES).map(|(fixed, _)| fixed);
-    if fixed.any(|fixed| *fixed == name) || SET_ELSEWHERE.contains(&name) || ALIASES.contains(&name) {
+    if fixed.any(|fixed| *fixed == name) || SET_ELSEWHERE.contains(&name) {
         return Err(format!("{name} cannot be set here: what the service promises rests on it"));
     }
     Ok((name.to_owned(), value.to_owned()))
@@ -132,11 +141,19 @@ mod tests {
     }
 
     #[test]
+    fn a_property_by_another_name_replaces_the_same_default() {
+        let settings = settings("queue.buffering.max.ms=5").unwrap();
+        let config = settings.client_config("it", &[&[("linger.ms", "0")]], PRODUCER_GUARANTEES);
+        assert_eq!((config.get("linger.ms"), config.get("queue.buffering.max.ms")), (Some("5"), None));
+    }
+
+    #[test]
     fn what_the_guarantees_rest_on_cannot_be_replaced() {
         for property in [
             "acks=1",
             "request.required.acks=1",
             "max.in.flight=5",
+            "metadata.broker.list=elsewhere:9092",
             "enable.auto.offset.store=true",
             "group.id=x",
             "=x",

@@ -1,32 +1,6 @@
 use super::*;
-use crate::delivery::test_support::pool;
+use crate::delivery::test_support::{append, outgoing, pool, provenance};
 use crate::event::MemberWithdrawn;
-
-fn event(version: i64) -> (AggregateVersion, MemberWithdrawn) {
-    let aggregate = AggregateVersion {
-        member_id: MemberId::try_from(7).unwrap(),
-        membership_id: MembershipId(Uuid::now_v7()),
-        version,
-    };
-    let payload = MemberWithdrawn {
-        member_id: aggregate.member_id,
-        membership_id: aggregate.membership_id,
-        withdrawn_at: "2026-03-04T05:06:07Z".parse().unwrap(),
-    };
-    (aggregate, payload)
-}
-
-fn provenance() -> Provenance {
-    Provenance {
-        actor: "operator".to_owned(),
-        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
-    }
-}
-
-async fn append(tx: &mut PgConnection, version: i64) {
-    let (aggregate, payload) = event(version);
-    append_in_tx(tx, aggregate, &payload, &provenance()).await.unwrap();
-}
 
 async fn waiting(connection: &mut PgConnection, limit: usize) -> Vec<i64> {
     let rows = advance(connection, &[], &[], limit, "/member").await.unwrap();
@@ -36,7 +10,7 @@ async fn waiting(connection: &mut PgConnection, limit: usize) -> Vec<i64> {
 #[tokio::test]
 async fn an_event_waits_as_it_will_be_published() {
     let mut connection = pool().await.acquire().await.unwrap();
-    let (aggregate, payload) = event(3);
+    let (aggregate, payload) = outgoing(3);
     append_in_tx(&mut connection, aggregate, &payload, &provenance()).await.unwrap();
 
     let rows = advance(&mut connection, &[], &[], 10, "/member").await.unwrap();

@@ -5,16 +5,11 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use tokio::time::timeout;
-use uuid::Uuid;
 
 use super::*;
-use crate::delivery::outbox::{AggregateVersion, append_in_tx};
 use crate::delivery::received::Received;
 use crate::delivery::settings::KafkaSettings;
-use crate::delivery::test_support::{DEADLINE, pool};
-use crate::envelope::Provenance;
-use crate::event::MemberWithdrawn;
-use crate::identity::{MemberId, MembershipId};
+use crate::delivery::test_support::{DEADLINE, append, kafka_settings, pool};
 
 const EVENTS: i64 = 4;
 
@@ -31,18 +26,13 @@ async fn a_record_that_is_refused_at_first_is_published_before_those_behind_it()
         RDKafkaApiKey::Produce,
         &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION],
     );
-    let settings = KafkaSettings {
-        kafka_brokers: cluster.bootstrap_servers(),
-        topic_prefix: "mileage".to_owned(),
-        topic_partitions: 1,
-        topic_replication: 1,
-        consumer_group: None,
-        // A request each.
-        kafka_properties: vec![("batch.num.messages".to_owned(), "1".to_owned())],
-    };
+    // A request for each record.
+    let one_each = vec![("batch.num.messages".to_owned(), "1".to_owned())];
+    let settings =
+        KafkaSettings { kafka_properties: one_each, ..kafka_settings(&cluster.bootstrap_servers()) };
     let (broker, pool, token) = (Broker::new("member", settings), pool().await, CancellationToken::new());
     for version in 1..=EVENTS {
-        append(&pool, version).await;
+        append(&mut pool.acquire().await.unwrap(), version).await;
     }
 
     let relay = Relay::new(broker.clone(), pool.clone(), Wake::new());
@@ -53,15 +43,6 @@ async fn a_record_that_is_refused_at_first_is_published_before_those_behind_it()
     assert_eq!(published, Vec::from_iter(1..=EVENTS));
     token.cancel();
     running.await.unwrap().unwrap();
-}
-
-async fn append(pool: &PgPool, version: i64) {
-    let (member_id, membership_id) = (MemberId::try_from(7).unwrap(), MembershipId(Uuid::now_v7()));
-    let withdrawn_at = "2026-03-04T05:06:07Z".parse().unwrap();
-    let payload = MemberWithdrawn { member_id, membership_id, withdrawn_at };
-    let provenance = Provenance { actor: "operator".to_owned(), traceparent: None };
-    let aggregate = AggregateVersion { member_id, membership_id, version };
-    append_in_tx(&mut pool.acquire().await.unwrap(), aggregate, &payload, &provenance).await.unwrap();
 }
 
 async fn outbox_is_empty(pool: &PgPool) {

@@ -4,11 +4,10 @@ use sqlx::PgPool;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{DEADLINE, Mishap, Recorder, pool};
+use super::{DEADLINE, Mishap, Recorder, kafka_settings, pool};
 use crate::delivery::broker::Broker;
 use crate::delivery::consumer::{Cancelled, Consumer, ConsumerOptions};
 use crate::delivery::received::Received;
-use crate::delivery::settings::KafkaSettings;
 use crate::topic::Topic;
 
 /// A consumer on a database of its own.
@@ -21,14 +20,7 @@ pub(in crate::delivery) struct Bench {
 
 impl Bench {
     pub(in crate::delivery) async fn new(mishaps: impl IntoIterator<Item = (i64, Vec<Mishap>)>) -> Self {
-        let settings = KafkaSettings {
-            kafka_brokers: "127.0.0.1:1".to_owned(),
-            topic_prefix: "mileage".to_owned(),
-            topic_partitions: 1,
-            topic_replication: 1,
-            consumer_group: None,
-            kafka_properties: Vec::new(),
-        };
+        let settings = kafka_settings("127.0.0.1:1");
         let options = ConsumerOptions { topics: &[Topic::Member], wakes: Vec::new() };
         let (pool, recorder) = (pool().await, Recorder::new(mishaps));
         let consumer = Consumer::new(Broker::new("point", settings), pool.clone(), options, recorder.clone());

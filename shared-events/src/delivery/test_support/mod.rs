@@ -1,7 +1,8 @@
-//! A database for each test, on one Postgres for the whole test process; records, and a handler that writes down what
+//! A database for each test, on one Postgres for the whole test process; outgoing events; records, and a handler that writes down what
 //! it gets.
 
 mod bench;
+mod outgoing;
 mod recorder;
 mod records;
 
@@ -15,11 +16,26 @@ use sqlx::{Connection, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 
 pub(super) use bench::Bench;
+pub(super) use outgoing::{append, outgoing, provenance};
 pub(super) use recorder::{Mishap, Recorder};
 pub(super) use records::{Record, event, record, withdrawal};
 
+use crate::delivery::settings::KafkaSettings;
+
 /// How long anything may take before a test fails.
 pub(in crate::delivery) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Topics of one partition each, `mileage.member` and so on.
+pub(in crate::delivery) fn kafka_settings(brokers: &str) -> KafkaSettings {
+    KafkaSettings {
+        kafka_brokers: brokers.to_owned(),
+        topic_prefix: "mileage".to_owned(),
+        topic_partitions: 1,
+        topic_replication: 1,
+        consumer_group: None,
+        kafka_properties: Vec::new(),
+    }
+}
 
 /// Connections as `point_app` to a database of the test's own. Beside inbox and outbox there is a table `effect`
 /// for handlers to write to: `(key text, sequence bigint UNIQUE, ce_id uuid)`.
